@@ -1,0 +1,1 @@
+"""The embedded OpenSearch: its bytes on disk and its process."""

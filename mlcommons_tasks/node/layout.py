@@ -1,0 +1,123 @@
+"""What a node is started with: its settings, its folders, its command line.
+
+Knows OpenSearch's and its launchers' manners. Must not know processes: it only writes files and returns words.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlcommons_tasks.node.distribution import Distribution
+
+CLUSTER_NAME = "mlcommons-tasks"
+NODE_NAME = "mlcommons-tasks-node"
+_ROLES = ("cluster_manager", "data", "ingest", "remote_cluster_client")  # what a node without node.roles has
+
+_LOG4J = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d{ISO8601}][%-5p][%c{1.}] %m%n
+rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of one node."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings; written anew at every start."""
+        return self.path / "config"
+
+    @property
+    def data(self) -> Path:
+        """Indices and cluster state."""
+        return self.path / "data"
+
+    @property
+    def logs(self) -> Path:
+        """Where `node.log` is."""
+        return self.path / "logs"
+
+    @property
+    def log(self) -> Path:
+        """Everything the node prints."""
+        return self.logs / "node.log"
+
+    @property
+    def snapshots(self) -> Path:
+        """The one place where repositories of type `fs` may be."""
+        return self.path / "snapshots"
+
+    @property
+    def tmp(self) -> Path:
+        """Scratch; emptied at every start."""
+        return self.path / "tmp"
+
+    def prepare(self) -> None:
+        """Make all folders, empty scratch, keep the log of the last run as `node.log.1`."""
+        shutil.rmtree(self.tmp, ignore_errors=True)
+        for folder in (self.config, self.data, self.logs, self.snapshots, self.tmp):
+            folder.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():
+            self.log.replace(self.log.with_name("node.log.1"))
+
+
+def flat_command(distribution: Distribution, home: Home, heap: str, port: int, jvm_flags: list[str]) -> list[str]:
+    """Write the settings of a node on one class path and give its command line; `port` 0 is a free one."""
+    _write(
+        home,
+        {
+            **_settings(home),
+            # The runner sets these itself and wins over the file. `force.` wins over the runner: OpenSearch's
+            # InternalSettingsPreparer strips it when all settings are together.
+            "force.http.port": str(port),
+            "force.node.name": NODE_NAME,
+            "force.node.roles": ",".join(_ROLES),
+        },
+    )
+    return [
+        str(distribution.java),
+        f"-Xmx{heap}",
+        *jvm_flags,
+        f"-Djava.io.tmpdir={home.tmp}",
+        "-Dopensearch.distribution.type=tar",  # `build_type` in GET /
+        "-cp",
+        distribution.class_path,
+        "org.codelibs.opensearch.runner.OpenSearchRunner",
+        *("-basePath", str(home.path)),
+        *("-confPath", str(home.config)),
+        *("-dataPath", str(home.data)),
+        *("-logsPath", str(home.logs)),
+        *("-clusterName", CLUSTER_NAME),
+        *("-numOfNode", "1"),
+        *("-baseHttpPort", "0"),  # looked at, then overruled by force.http.port
+        *("-moduleTypes", ",".join(module.classname for module in distribution.lock.modules)),
+        "-printOnFailure",
+    ]
+
+
+def _settings(home: Home) -> dict[str, Any]:
+    return {
+        "network.host": "127.0.0.1",
+        "transport.port": "0",
+        "path.repo": [str(home.snapshots)],
+        # A disk that is nearly full stops a developer's node for no gain.
+        "cluster.routing.allocation.disk.threshold_enabled": False,
+    }
+
+
+def _write(home: Home, settings: dict[str, Any]) -> None:
+    lines = [f"{key}: {json.dumps(value)}\n" for key, value in settings.items()]
+    (home.config / "opensearch.yml").write_text("".join(lines), encoding="utf-8")
+    (home.config / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")

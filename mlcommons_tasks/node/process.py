@@ -1,0 +1,200 @@
+"""A running OpenSearch node: start, readiness, end.
+
+Knows one process, its log and its HTTP address. Must not know what is stored in it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import http.client
+import json
+import os
+import re
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mlcommons_tasks.errors import StartError
+from mlcommons_tasks.node.distribution import Distribution
+from mlcommons_tasks.node.folders import Folder, data_folder, temporary_folder
+from mlcommons_tasks.node.guard import GuardedProcess
+from mlcommons_tasks.node.layout import Home, flat_command
+
+_POLL_S = 0.03
+_RED_FOR_S = 10.0  # a node that answers, but whose data stays red, is taken as it is
+_STOP_S = 6.5
+_HEAP = "512m"
+_FLAGS = [
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "--enable-native-access=ALL-UNNAMED",
+]
+_JVM_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
+_PUBLISHED = re.compile(rb"HttpServerTransport *\] publish_address \{127\.0\.0\.1:(\d+)\}")
+
+
+class EmbeddedNode:
+    """One OpenSearch node on loopback, with a port of its own, that ends with this process.
+
+    With a `data_dir` its data outlives it; without one all is in a temporary folder, removed at `stop`.
+    """
+
+    def __init__(
+        self,
+        distribution: Distribution,
+        data_dir: Path | None = None,
+        *,
+        port: int = 0,
+        heap: str | None = None,
+        jvm_flags: list[str] | None = None,
+    ) -> None:
+        """`port` 0 is a free one, chosen by the system; `heap` is Java's `-Xmx`, `jvm_flags` come after ours."""
+        self.distribution = distribution
+        self._data_dir = data_dir
+        self._wanted_port = port
+        self._heap = heap or _HEAP
+        self._jvm_flags = [*_FLAGS, *(jvm_flags or [])]
+        self._folder: Folder | None = None
+        self._home: Home | None = None
+        self._process: GuardedProcess | None = None
+        self._port = 0
+        self._owner = 0
+        self._last_log = ""
+
+    def __enter__(self) -> EmbeddedNode:
+        self.start()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the process and return at once; `wait_ready` waits for it."""
+        if self._process is not None:
+            raise RuntimeError("the node was started already")
+        self._folder = data_folder(self._data_dir) if self._data_dir else temporary_folder()
+        try:
+            self._home = Home(self._folder.path)
+            self._home.prepare()
+            command = flat_command(self.distribution, self._home, self._heap, self._wanted_port, self._jvm_flags)
+            env = {name: value for name, value in os.environ.items() if name not in _JVM_VARIABLES}
+            self._process = GuardedProcess(command, self._home.log, env=env, keep_fds=[self._folder.lock])
+        except OSError as error:
+            self._folder.close()
+            raise StartError(f"the OpenSearch node cannot be started: {error}") from error
+        except BaseException:
+            self._folder.close()
+            raise
+        self._port = 0
+        self._owner = os.getpid()
+        atexit.register(self.stop)
+
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Wait until the node answers and its data is there; StartError with the log's tail when it does not."""
+        deadline = time.monotonic() + timeout_s
+        answered = 0.0
+        while True:
+            if self._process is None:
+                raise RuntimeError("the node is not started")
+            code = self._process.poll()
+            if code is not None:
+                raise self._failed(f"the OpenSearch node ended with exit code {code} before it was ready")
+            status = self._health()
+            answered = answered or (time.monotonic() if status else 0.0)
+            if status in ("green", "yellow") or (answered and time.monotonic() > answered + _RED_FOR_S):
+                return
+            if time.monotonic() > deadline:
+                raise self._failed(f"the OpenSearch node was not ready within {timeout_s:g} seconds")
+            time.sleep(_POLL_S)
+
+    def stop(self, timeout_s: float = _STOP_S) -> None:
+        """Stop the node and give its folder back; does nothing when it is stopped, or in a forked child."""
+        if self._owner != os.getpid():
+            return
+        if self._process is not None:
+            self._process.stop(timeout_s)
+            self._last_log = self.log_tail(400)
+            self._process = None
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
+        atexit.unregister(self.stop)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def url(self) -> str:
+        """Its address, as `http://127.0.0.1:<port>`; known once the node listens."""
+        port = self._port or self._published_port()
+        if not port:
+            raise RuntimeError("the node does not listen yet")
+        return f"http://127.0.0.1:{port}"
+
+    @property
+    def version(self) -> str:
+        """The version of OpenSearch."""
+        return self.distribution.version
+
+    @property
+    def pid(self) -> int:
+        """The process id of its JVM."""
+        if self._process is None:
+            raise RuntimeError("the node is not started")
+        return self._process.pid
+
+    @property
+    def log(self) -> Path:
+        """The file its output goes to."""
+        if self._home is None:
+            raise RuntimeError("the node is not started")
+        return self._home.log
+
+    def log_tail(self, lines: int = 40) -> str:
+        """Give the last lines of its log, also after the end."""
+        if self._process is None:
+            text = self._last_log
+        else:
+            with contextlib.suppress(OSError):
+                text = self.log.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _published_port(self) -> int:
+        """Read from its own log where it listens: what answers there is no stranger."""
+        if self._process is None:
+            return 0
+        with contextlib.suppress(OSError):
+            found = _PUBLISHED.search(self.log.read_bytes())
+            self._port = int(found[1]) if found else 0
+        return self._port
+
+    def _health(self) -> str:
+        """Give the cluster's status; empty when there is no answer."""
+        port = self._port or self._published_port()
+        if not port:
+            return ""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/_cluster/health")
+            answer = connection.getresponse()
+            health: dict[str, Any] = json.loads(answer.read())
+            return str(health.get("status", "")) if answer.status == 200 else ""
+        except (OSError, http.client.HTTPException, ValueError):
+            return ""
+        finally:
+            connection.close()
+
+    def _failed(self, reason: str) -> StartError:
+        return StartError(reason, hint=f"Its log is {self.log}", log_tail=self.log_tail())

