@@ -1,0 +1,45 @@
+"""The algorithms by their wire name; one file each. Pure: rows in, model content (bytes) out.
+
+An algorithm is a module with `train(frame, parameters, *, seed, cancelled) -> bytes`, `load(content)` and
+`predict(content, frame)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlcommons_tasks.errors import IllegalArgument
+
+if TYPE_CHECKING:
+    from mlcommons_tasks.data_frame import DataFrame
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: the training was told to stop
+    """The training looked at `cancelled` and stopped; there is no model."""
+
+
+class Algorithm(Protocol):
+    """What every algorithm module offers."""
+
+    def train(
+        self,
+        frame: DataFrame,
+        parameters: Any,
+        *,
+        seed: int | None = None,
+        cancelled: Callable[[], bool] = ...,
+    ) -> bytes:
+        """Return the content of a trained model."""
+
+    def predict(self, content: bytes, frame: DataFrame) -> list[int]:
+        """Return one answer a row."""
+
+
+def get_algorithm(function_name: str) -> Algorithm:
+    """Return the algorithm for a `function_name` in capitals; IllegalArgument for one we do not do."""
+    if function_name == "KMEANS":
+        from mlcommons_tasks.pipeline.algorithms import kmeans
+
+        return kmeans
+    raise IllegalArgument(f"Unsupported algorithm: {function_name}")

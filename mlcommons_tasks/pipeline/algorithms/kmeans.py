@@ -1,0 +1,224 @@
+"""KMEANS: Lloyd's algorithm started as the plugin starts it, over scipy's distances. Pure and seedable.
+
+Source: ml-commons 3.6.0 `KMeans`, `KMeansParams`; Tribuo 4.2.1 `KMeansTrainer` with RANDOM initialisation: centroids
+start uniformly inside each feature's range, so some may stay without rows; such a one moves to the origin. More
+centroids than rows are fine. The centroid is the arithmetic mean for all three distances.
+
+Model content is UTF-8 JSON with sorted keys and no white space:
+`{"algorithm":"KMEANS","centroids":[[float,…],…],"distance_type":"EUCLIDEAN","features":["name",…],"version":1}`;
+centroid `i` is `ClusterID` `i`, features are sorted by name, floats are the shortest that read back the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlcommons_tasks.data_frame import DataFrame
+from mlcommons_tasks.errors import IllegalArgument, ServerError
+from mlcommons_tasks.pipeline.algorithms import Cancelled
+from mlcommons_tasks.pipeline.data_frame import feature_matrix, require_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+    Labels = NDArray[np.intp]
+
+DEFAULT_CENTROIDS = 2
+DEFAULT_ITERATIONS = 10
+DEFAULT_DISTANCE_TYPE = "EUCLIDEAN"
+FORMAT_VERSION = 1
+#: scipy's name of each distance
+_METRICS = {"EUCLIDEAN": "euclidean", "COSINE": "cosine", "L1": "cityblock"}
+#: Distances held at a time: 4 million float64 are 32 MB.
+_CHUNK_CELLS = 4_000_000
+
+
+class Parameters(Protocol):
+    """What the request may say; None stands for the default."""
+
+    @property
+    def centroids(self) -> int | None:
+        """How many clusters."""
+
+    @property
+    def iterations(self) -> int | None:
+        """How many rounds at most."""
+
+    @property
+    def distance_type(self) -> str | None:
+        """EUCLIDEAN, COSINE or L1."""
+
+
+@dataclass(frozen=True)
+class KMeansModel:
+    """A loaded model: `centroids` is (clusters, features), features in the order of `features`."""
+
+    features: tuple[str, ...]
+    distance_type: str
+    centroids: Matrix
+
+
+def train(
+    frame: DataFrame,
+    parameters: Parameters | None,
+    *,
+    seed: int | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> bytes:
+    """Cluster the rows and return the model's content; the same seed gives the same bytes.
+
+    Raises IllegalArgument for an empty frame and then for parameters out of bounds (the plugin loses their sentence:
+    `Unsupported algorithm: KMEANS`), what `feature_matrix` raises, ServerError `null_pointer_exception` where no
+    distance of a row is finite, and Cancelled once `cancelled()`, asked every round, says so.
+    """
+    import numpy as np
+
+    require_rows(frame)
+    clusters, iterations, distance_type = _checked(parameters)
+    features, rows = feature_matrix(frame)
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = high - low
+    if not np.isfinite(spread).all():
+        raise _no_cluster()
+    centroids = low + np.random.default_rng(seed).random((clusters, rows.shape[1])) * spread
+    labels: Labels | None = None
+    for _ in range(iterations):
+        if cancelled():
+            raise Cancelled
+        nearest = _nearest(rows, centroids, distance_type)
+        if labels is not None and np.array_equal(nearest, labels):
+            break
+        labels = nearest
+        centroids = _means(rows, labels, clusters)
+    return _dump(KMeansModel(tuple(features), distance_type, centroids))
+
+
+def predict(content: bytes, frame: DataFrame) -> list[int]:
+    """Return each row's `ClusterID`: the nearest centroid, the first of equally near ones.
+
+    Columns are matched by name: those the model does not know are left out, those it misses count as 0.
+    Raises what `load`, an empty frame and `feature_matrix` raise, and IllegalArgument if no column is known.
+    """
+    import numpy as np
+
+    model = load(content)
+    require_rows(frame)
+    names, given = feature_matrix(frame)
+    places = {name: i for i, name in enumerate(names)}
+    if not places.keys() & set(model.features):
+        raise IllegalArgument("No features found in Example ")
+    rows = np.zeros((frame.size, len(model.features)))
+    for i, name in enumerate(model.features):
+        if name in places:
+            rows[:, i] = given[:, places[name]]
+    return [int(label) for label in _nearest(rows, model.centroids, model.distance_type)]
+
+
+def load(content: bytes) -> KMeansModel:
+    """Read a model's content; IllegalArgument for anything but a complete KMEANS model of our version."""
+    import numpy as np
+
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise IllegalArgument("The content is not a KMEANS model: no JSON") from error
+    problem = _problem(body)
+    if problem is not None:
+        raise IllegalArgument(f"The content is not a KMEANS model: {problem}")
+    centroids = np.array(body["centroids"], dtype=np.float64).reshape(len(body["centroids"]), len(body["features"]))
+    return KMeansModel(tuple(body["features"]), body["distance_type"], centroids)
+
+
+def _checked(parameters: Parameters | None) -> tuple[int, int, str]:
+    clusters = DEFAULT_CENTROIDS if parameters is None or parameters.centroids is None else parameters.centroids
+    iterations = DEFAULT_ITERATIONS if parameters is None or parameters.iterations is None else parameters.iterations
+    if clusters <= 0 or iterations <= 0:
+        raise IllegalArgument("Unsupported algorithm: KMEANS")
+    return clusters, iterations, (parameters and parameters.distance_type) or DEFAULT_DISTANCE_TYPE
+
+
+def _chunks(rows: int, clusters: int) -> Iterator[slice]:
+    step = max(1, _CHUNK_CELLS // clusters)
+    for start in range(0, rows, step):
+        yield slice(start, start + step)
+
+
+def _nearest(rows: Matrix, centroids: Matrix, distance_type: str) -> Labels:
+    """Return the first nearest centroid of each row, with at most `_CHUNK_CELLS` distances in memory."""
+    import numpy as np
+    from scipy.spatial.distance import cdist
+
+    labels = np.empty(len(rows), dtype=np.intp)
+    with np.errstate(all="ignore"):
+        for part in _chunks(len(rows), len(centroids)):
+            distances = cdist(rows[part], centroids, _METRICS[distance_type])
+            if distance_type == "COSINE":
+                _mend_cosine(distances, rows[part], centroids)
+            distances[np.isnan(distances)] = math.inf
+            labels[part] = distances.argmin(axis=1)
+            if np.isinf(distances.min(axis=1)).any():
+                raise _no_cluster()
+    return labels
+
+
+def _mend_cosine(distances: Matrix, rows: Matrix, centroids: Matrix) -> None:
+    """A vector of length 0 is as far from everything as an orthogonal one: 1, where scipy says NaN."""
+    distances[(rows * rows).sum(axis=1) == 0] = 1.0
+    distances[:, (centroids * centroids).sum(axis=1) == 0] = 1.0
+
+
+def _means(rows: Matrix, labels: Labels, clusters: int) -> Matrix:
+    """Return each cluster's mean; the origin for a cluster without rows."""
+    import numpy as np
+
+    sizes = np.bincount(labels, minlength=clusters)
+    sums = np.column_stack([np.bincount(labels, weights=column, minlength=clusters) for column in rows.T])
+    means: Matrix = sums / np.maximum(sizes, 1)[:, None]
+    return means
+
+
+def _dump(model: KMeansModel) -> bytes:
+    body = {
+        "algorithm": "KMEANS",
+        "version": FORMAT_VERSION,
+        "features": list(model.features),
+        "distance_type": model.distance_type,
+        "centroids": model.centroids.tolist(),
+    }
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _problem(body: Any) -> str | None:
+    """Return what is wrong with a model's JSON, None if nothing is."""
+    if not isinstance(body, dict) or body.get("algorithm") != "KMEANS" or body.get("version") != FORMAT_VERSION:
+        return f"algorithm KMEANS and version {FORMAT_VERSION} expected"
+    features, centroids = body.get("features"), body.get("centroids")
+    if not (isinstance(features, list) and features and all(isinstance(name, str) for name in features)):
+        return "features must be names"
+    if not isinstance(body.get("distance_type"), str) or body["distance_type"] not in _METRICS:
+        return "unknown distance_type"
+    if not (isinstance(centroids, list) and centroids):
+        return "no centroids"
+    for centroid in centroids:
+        if not isinstance(centroid, list) or len(centroid) != len(features) or not all(map(_is_finite, centroid)):
+            return "a centroid is a finite number for each feature"
+    return None
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and -1.8e308 < value < 1.8e308
+
+
+def _no_cluster() -> ServerError:
+    """Return the plugin's error when a row has no finite distance to any centroid (infinite or overflowing values)."""
+    reason = (
+        'Cannot invoke "java.util.List.add(Object)" because the return value of "java.util.Map.get(Object)" is null'
+    )
+    return ServerError(reason, type="null_pointer_exception")

@@ -1,0 +1,233 @@
+"""The body of `POST /_plugins/_ml/_train/<algorithm>`: what it says and everything wrong with it. Pure.
+
+Three places where a request can fail, seen on the plugin 3.6.0 with and without `async=true`:
+
+1. `parse_ml_input`, always answered at once. The body is read as a stream, so the first mistake from the left
+   wins, be it of grammar or of meaning; what follows the root object is never read. A body whose root is no
+   object is named before an unknown algorithm is.
+2. `validate_request`, after all parsing, also answered at once: there is no dataset.
+3. Everything else is found by the task: sync it is the answer, async it ends as `error` of a FAILED document.
+   In this order: index missing, no document, unfit hits, an empty frame, parameters out of bounds
+   (`Unsupported algorithm: KMEANS`), cells that are no numbers, rows of the wrong length, unusable features.
+
+OpenSearch parses `input_query` in step 1 too. That needs its query parser: `query_in_place` gives a search body
+whose errors carry the line and column they have in the client's own body.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mlcommons_tasks.data_frame import DataFrame
+from mlcommons_tasks.errors import IllegalArgument, InvalidRequest, NamedObjectNotFound, UnreadableBody
+from mlcommons_tasks.task import FunctionName
+from mlcommons_tasks.wire.frame_body import frame_from_json, read_frame
+from mlcommons_tasks.wire.json_reader import JsonReader
+from mlcommons_tasks.wire.json_tokens import JsonTokens, position
+from mlcommons_tasks.wire.strict_json import Irregular, load_regular, plain
+
+DistanceType = Literal["EUCLIDEAN", "COSINE", "L1"]
+_DISTANCE_TYPES: tuple[DistanceType, ...] = ("EUCLIDEAN", "COSINE", "L1")
+_INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
+_NO_PARAMETERS = {"LOCAL_SAMPLE_CALCULATOR", "METRICS_CORRELATION", "ANOMALY_LOCALIZATION", "CONNECTOR", "TOOL"}
+_NO_TEXT = {
+    "TEXT_EMBEDDING": "Empty text docs",
+    "SPARSE_ENCODING": "Empty text docs",
+    "SPARSE_TOKENIZE": "Empty text docs",
+    "TEXT_SIMILARITY": "No text documents were provided",
+    "QUESTION_ANSWERING": "Question is not provided",
+}
+
+
+@dataclass(frozen=True)
+class KMeansParameters:
+    """`KMeansParams`: None where the client said nothing. Bounds are the algorithm's business."""
+
+    centroids: int | None = None
+    iterations: int | None = None
+    distance_type: DistanceType | None = None
+
+
+@dataclass(frozen=True)
+class SearchQueryDataset:
+    """Train on the hits of `query`, a search body, in `indices`."""
+
+    indices: tuple[str, ...]
+    query: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DataFrameDataset:
+    """Train on the rows that came with the request."""
+
+    frame: DataFrame
+
+
+@dataclass(frozen=True)
+class MLInput:
+    """`MLInput`: the algorithm in capitals, its parameters if given, and the data if given."""
+
+    function_name: str
+    parameters: KMeansParameters | None
+    dataset: SearchQueryDataset | DataFrameDataset | None
+
+    @property
+    def input_type(self) -> str | None:
+        """The task's `input_type`: SEARCH_QUERY, DATA_FRAME, or None without a dataset."""
+        if self.dataset is None:
+            return None
+        return "DATA_FRAME" if isinstance(self.dataset, DataFrameDataset) else "SEARCH_QUERY"
+
+
+def parse_ml_input(function_name: str, payload: bytes) -> MLInput:
+    """Parse a training body for the algorithm as it stands in the path.
+
+    Raises, as the plugin does: UnreadableBody without a body, ParsingError for a token of the wrong kind,
+    JsonParseError for broken JSON, a repeated key or a number in the wrong place, IllegalArgument
+    (`Wrong function name`, `Wrong distance type`, `indices can't be empty`, …), NamedObjectNotFound for parameters
+    of an algorithm that has none, and ServerError `illegal_state_exception` for text that is null.
+    Source: `RestMLTrainingAction`, `MLInput.parse`, `KMeansParams.parse`, 3.6.0.
+    """
+    if not payload:
+        raise UnreadableBody("request body is required")
+    name = function_name.upper()
+    if name in FunctionName.__members__:
+        try:
+            return _from_json(name, load_regular(payload))
+        except Irregular:
+            pass
+    return _from_tokens(name, JsonReader(payload))
+
+
+def validate_request(ml_input: MLInput) -> None:
+    """Raise InvalidRequest if there is nothing to train on. Source: `MLTrainingTaskRequest.validate`, 3.6.0."""
+    if ml_input.dataset is None:
+        raise InvalidRequest("input data can't be null")
+
+
+def query_in_place(payload: bytes) -> bytes:
+    """Return `input_query` as a search body that stands at the same line and column as it does in `payload`.
+
+    For a payload that `parse_ml_input` took and that has an `input_query`: OpenSearch's errors about this body
+    (`unknown query [nope]` at 3:10) then read as the plugin's do. b"" if there is none.
+    """
+    tokens = JsonTokens(payload)
+    tokens.next()
+    while (token := tokens.next()) is not None and token.name == "FIELD_NAME":
+        wanted = tokens.field_name == "input_query"
+        start = tokens.next()
+        tokens.skip_children()
+        if wanted and start is not None and tokens.token is not None:
+            line, col = position(payload, start.start)
+            return b"\n" * (line - 1) + b" " * (col - 1) + payload[start.start : tokens.token.end]
+    return b""
+
+
+def _from_json(name: str, body: Any) -> MLInput:
+    """Read a body that is regular JSON; Irregular when any value of it is not plainly what it should be."""
+    if not isinstance(body, dict) or name in _NO_TEXT:
+        raise Irregular
+    parameters = None
+    if "parameters" in body:
+        if name != "KMEANS":
+            raise Irregular
+        parameters = _kmeans_from_json(body["parameters"])
+    indices = body.get("input_index", [])
+    if not isinstance(indices, list) or not all(isinstance(index, str) for index in indices):
+        raise Irregular
+    query = plain(body.get("input_query"))
+    if "input_query" in body and not isinstance(query, dict):
+        raise Irregular
+    frame = frame_from_json(body["input_data"]) if "input_data" in body else None
+    return MLInput(name, parameters, _dataset(indices, query, frame))
+
+
+def _kmeans_from_json(body: Any) -> KMeansParameters:
+    if not isinstance(body, dict):
+        raise Irregular
+    for key in ("centroids", "iterations"):
+        if key in body and (type(body[key]) is not int or not _INT_MIN <= body[key] <= _INT_MAX):
+            raise Irregular
+    if "distance_type" in body and body["distance_type"] not in _DISTANCE_TYPES:
+        raise Irregular
+    return KMeansParameters(body.get("centroids"), body.get("iterations"), body.get("distance_type"))
+
+
+def _from_tokens(name: str, reader: JsonReader) -> MLInput:
+    """Read any body token by token, as the plugin does, raising what the plugin raises."""
+    reader.next()
+    reader.expect("START_OBJECT")
+    if name not in FunctionName.__members__:
+        raise IllegalArgument("Wrong function name")
+    parameters: KMeansParameters | None = None
+    indices: list[str] = []
+    query: dict[str, Any] | None = None
+    frame: DataFrame | None = None
+    texts = False
+    while (token := reader.next()) is not None and token.name == "FIELD_NAME":
+        key = reader.field_name
+        value = reader.next()
+        if key == "parameters":
+            parameters = _parameters_from_tokens(name, reader)
+        elif key == "input_index":
+            indices.extend(_indices_from_tokens(reader))
+        elif key == "input_query":
+            reader.expect("START_OBJECT")
+            query = reader.value()
+        elif key == "input_data":
+            frame = read_frame(reader)
+        else:
+            texts = texts or (key in ("text_docs", "question") and value is not None)
+            reader.skip_children()
+    if name in _NO_TEXT and not texts:
+        raise IllegalArgument(_NO_TEXT[name])
+    return MLInput(name, parameters, _dataset(indices, query, frame))
+
+
+def _parameters_from_tokens(name: str, reader: JsonReader) -> KMeansParameters | None:
+    if name in _NO_PARAMETERS:
+        token = reader.token
+        line, col = position(reader.payload, token.start if token else 0)
+        raise NamedObjectNotFound(f"[{line}:{col}] unknown field [{name}]")
+    reader.expect("START_OBJECT")
+    if name != "KMEANS":
+        reader.skip_children()
+        return None
+    found: dict[str, Any] = {}
+    while (token := reader.next()) is not None and token.name == "FIELD_NAME":
+        key = reader.field_name or ""
+        reader.next()
+        if key in ("centroids", "iterations"):
+            found[key] = reader.integer(coerce=False)
+        elif key == "distance_type":
+            found[key] = reader.string()
+            if found[key] not in _DISTANCE_TYPES:
+                raise IllegalArgument("Wrong distance type")
+        else:
+            reader.skip_children()
+    return KMeansParameters(**found)
+
+
+def _indices_from_tokens(reader: JsonReader) -> list[str]:
+    reader.expect("START_ARRAY")
+    indices = []
+    while (token := reader.next()) is not None and token.name != "END_ARRAY":
+        indices.append(reader.string())
+    return indices
+
+
+def _dataset(
+    indices: list[str], query: dict[str, Any] | None, frame: DataFrame | None
+) -> SearchQueryDataset | DataFrameDataset | None:
+    """Choose as the plugin does: a frame wins over a search, a search needs indices.
+
+    Source: `MLInput.createInputDataSet`, `SearchQueryInputDataset`, 3.6.0.
+    """
+    if frame is not None:
+        return DataFrameDataset(frame)
+    if query is None:
+        return None
+    if not indices:
+        raise IllegalArgument("indices can't be empty")
+    return SearchQueryDataset(tuple(indices), query)
