@@ -1,0 +1,1 @@
+"""Protocol knowledge: bodies, parameters, renderings. Pure: no sockets, no files, no HTTP framework."""

@@ -1,0 +1,115 @@
+"""The application: the only place that builds and wires."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from dataclasses import dataclass, field
+
+from flask import Flask, Response, request
+
+from mlcommons_tasks.clock import Clock, SystemClock
+from mlcommons_tasks.config import EMBEDDED, MEMORY, Settings, SettingsError
+from mlcommons_tasks.execution.executors import TrainingPool
+from mlcommons_tasks.execution.runner import TaskRunner
+from mlcommons_tasks.execution.training import Trainer, warm_up
+from mlcommons_tasks.rest.failures import handle_failures
+from mlcommons_tasks.rest.models import models_blueprint
+from mlcommons_tasks.rest.proxy import forward, proxy_blueprint
+from mlcommons_tasks.rest.routing import ElsewhereConverter, ExactMethodsRule, RawPaths, SegmentConverter
+from mlcommons_tasks.rest.tasks import tasks_blueprint
+from mlcommons_tasks.rest.train import train_blueprint
+from mlcommons_tasks.store.cluster import Cluster, ClusterFacts, wait_for_cluster
+from mlcommons_tasks.store.connection import open_client
+from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.sources import SourceIndex
+from mlcommons_tasks.store.tasks import TaskStore
+from mlcommons_tasks.store.upstream import Endpoint, Upstream
+
+EXTENSION = "mlcommons_tasks"  #: where an app keeps its `Service`
+
+
+@dataclass
+class Service:
+    """What one application runs on; `close` ends it."""
+
+    facts: ClusterFacts
+    runner: TaskRunner
+    pool: TrainingPool
+    upstream: Upstream
+    closed: bool = field(default=False)
+
+    def close(self, grace_s: float = 0.0) -> None:
+        """Let trainings end for `grace_s` seconds, end the others as FAILED, and free what is held."""
+        if self.closed:
+            return
+        self.closed = True
+        self.runner.close(grace_s)
+        self.pool.close()
+        self.upstream.close()
+
+
+def endpoint_of(settings: Settings) -> Endpoint:
+    """Return where the settings say that OpenSearch is.
+
+    Raises:
+        SettingsError: they name no URL; an embedded node is started by the server, not by the app.
+    """
+    if settings.opensearch in (EMBEDDED, MEMORY):
+        raise SettingsError(
+            f"create_app needs the URL of a running OpenSearch, not {settings.opensearch}: set OPENSEARCH_URL,"
+            " or use `mlcommons-tasks serve` or `mlcommons_tasks.running_service()`"
+        )
+    return Endpoint.at(
+        settings.opensearch,
+        settings.username,
+        settings.password,
+        ca_file=settings.ca_file,
+        insecure=settings.insecure,
+    )
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
+    """Return the WSGI application over a running OpenSearch.
+
+    Without `settings` they are read from the environment. Waits for OpenSearch as long as they say.
+
+    Raises:
+        SettingsError: a setting cannot be used.
+        StartError: OpenSearch is not there, or refuses the service.
+    """
+    settings = settings or Settings.resolve({}, os.environ)
+    endpoint = endpoint_of(settings)
+    client = open_client(endpoint)
+    cluster = Cluster(client)
+    facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
+    cluster.check_permissions()
+    upstream = Upstream(endpoint, connections=settings.threads * 2)
+    tasks, models, sources = TaskStore(client, upstream), ModelStore(client, upstream), SourceIndex(upstream)
+    pool = TrainingPool(settings.trainings, warm_up)
+    runner = TaskRunner(tasks, models, Trainer(sources.read, pool), cluster.next_worker_node, clock or SystemClock())
+
+    app = Flask("mlcommons_tasks", static_folder=None)
+    app.url_rule_class = ExactMethodsRule
+    app.url_map.merge_slashes = False
+    app.url_map.converters.update(segment=SegmentConverter, elsewhere=ElsewhereConverter)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.register_blueprint(tasks_blueprint(tasks))
+    app.register_blueprint(models_blueprint(models))
+    app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query))
+    app.register_blueprint(proxy_blueprint(upstream))
+    handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None)
+    app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
+    version_header = f"OpenSearch/{facts.version} (opensearch)"
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers.setdefault("X-OpenSearch-Version", version_header)
+        if "X-Opaque-Id" in request.headers:
+            response.headers["X-Opaque-Id"] = request.headers["X-Opaque-Id"]
+        return response
+
+    service = Service(facts, runner, pool, upstream)
+    app.extensions[EXTENSION] = service
+    atexit.register(service.close)
+    return app

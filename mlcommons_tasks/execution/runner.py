@@ -1,0 +1,164 @@
+"""The life of a training task: CREATED, RUNNING, and an end. Every accepted task gets one.
+
+Says when a state is written; what is written is the store's business, and the work is the trainer's.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+
+from mlcommons_tasks.clock import Clock
+from mlcommons_tasks.errors import TaskPluginError, UpstreamError
+from mlcommons_tasks.execution.executors import WorkerDied
+from mlcommons_tasks.execution.training import Trainer
+from mlcommons_tasks.model import MLModel
+from mlcommons_tasks.store.documents import Written
+from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.tasks import TaskStore
+from mlcommons_tasks.task import FunctionName, InputType, MLTask, TaskState
+from mlcommons_tasks.wire.ml_input import MLInput
+
+log = logging.getLogger(__name__)
+
+STOPPED = "the service stopped before the training ended"
+
+
+@dataclass
+class _Stored:
+    """A task of ours as it was last written."""
+
+    task_id: str
+    task: MLTask
+    written: Written
+
+
+class TaskGone(Exception):
+    """Somebody deleted the task or ended it; there is nothing left to write."""
+
+
+class TaskRunner:
+    """Trains at once, or as a task.
+
+    `at_once` is how many tasks are in work at the same time; the others wait as CREATED.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        models: ModelStore,
+        trainer: Trainer,
+        next_worker_node: Callable[[], str],
+        clock: Clock,
+        *,
+        at_once: int = 8,
+    ) -> None:
+        self._tasks = tasks
+        self._models = models
+        self._trainer = trainer
+        self._next_worker_node = next_worker_node
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
+        self._lock = threading.Lock()
+        self._open: dict[str, tuple[_Stored, Future[None]]] = {}
+
+    def train(self, ml_input: MLInput, caller: dict[str, str]) -> str:
+        """Train while the caller waits; return the model's id. No task is stored.
+
+        Raises:
+            TaskPluginError: what the training or the store raised.
+        """
+        return self._make_model(ml_input, caller)
+
+    def train_async(self, ml_input: MLInput, caller: dict[str, str]) -> str:
+        """Store a task that is CREATED and return its id; the training follows.
+
+        Raises:
+            TaskPluginError: the task could not be stored.
+        """
+        task = MLTask.training(
+            FunctionName(ml_input.function_name),
+            InputType(ml_input.input_type),
+            self._next_worker_node(),
+            self._clock.now_in_millis(),
+        )
+        task_id, written = self._tasks.create(task)
+        stored = _Stored(task_id, task, written)
+        with self._lock:
+            future = self._threads.submit(self._run, stored, ml_input, caller)
+            self._open[task_id] = (stored, future)
+        future.add_done_callback(lambda _: self._forget(task_id))
+        return task_id
+
+    def close(self, grace_s: float) -> None:
+        """Let running trainings end for `grace_s` seconds, then end the others as FAILED."""
+        until = time.monotonic() + grace_s
+        with self._lock:
+            unfinished = list(self._open.values())
+        running = [(stored, future) for stored, future in unfinished if not future.cancel()]
+        self._threads.shutdown(wait=False)
+        for stored, future in unfinished:
+            if future.cancelled():
+                self._fail(stored, STOPPED)
+        for stored, future in running:
+            try:
+                future.result(timeout=max(0.0, until - time.monotonic()))
+            except FutureTimeout:
+                self._fail(stored, STOPPED)
+
+    def _run(self, stored: _Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
+        try:
+            self._write(stored, lambda task, now: task.running(now))
+            model_id = self._make_model(ml_input, caller)
+            self._write(stored, lambda task, now: task.completed(model_id, now))
+        except TaskGone:
+            log.info("task %s is gone; its training is dropped", stored.task_id)
+        except TaskPluginError as error:
+            self._fail(stored, error.reason or type(error).__name__)
+        except WorkerDied as error:
+            self._fail(stored, str(error))
+        except Exception as error:
+            log.exception("the training of task %s broke", stored.task_id)
+            self._fail(stored, f"{type(error).__name__}: {error}")
+
+    def _make_model(self, ml_input: MLInput, caller: dict[str, str]) -> str:
+        content = self._trainer.train(ml_input, caller)
+        return self._models.create(MLModel(FunctionName(ml_input.function_name), content))
+
+    def _fail(self, stored: _Stored, reason: str) -> None:
+        try:
+            self._write(stored, lambda task, now: task.failed(reason, now))
+        except TaskGone:
+            log.info("task %s is gone; nothing to say of its failure", stored.task_id)
+        except TaskPluginError:
+            log.exception("task %s could not be ended as FAILED: %s", stored.task_id, reason)
+
+    def _write(self, stored: _Stored, step: Callable[[MLTask, int], MLTask]) -> None:
+        """Write a step; a write that somebody else's came before is compared anew.
+
+        Raises:
+            TaskGone: the task was deleted or has ended.
+        """
+        after = step(stored.task, self._clock.now_in_millis())
+        while True:
+            try:
+                stored.written = self._tasks.update(stored.task_id, stored.task, after, stored.written)
+            except UpstreamError as error:
+                if error.status not in (404, 409):
+                    raise
+                found = self._tasks.position(stored.task_id)
+                if found is None or found.state not in (TaskState.CREATED.value, TaskState.RUNNING.value):
+                    raise TaskGone from error
+                stored.written = found.written
+            else:
+                stored.task = after
+                return
+
+    def _forget(self, task_id: str) -> None:
+        with self._lock:
+            self._open.pop(task_id, None)

@@ -1,0 +1,63 @@
+"""One training, from its data to the bytes of a model. Knows neither tasks nor HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mlcommons_tasks.data_frame import DataFrame
+from mlcommons_tasks.execution.executors import TrainingPool
+from mlcommons_tasks.pipeline.algorithms import get_algorithm
+from mlcommons_tasks.pipeline.data_frame import frame_from_sources, require_documents, require_rows
+from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
+
+#: Reads a search's total and the sources of its hits: indices, body, the caller's headers.
+SourceReader = Callable[[tuple[str, ...], dict[str, Any], dict[str, str]], tuple[int, list[dict[str, Any]]]]
+
+
+def warm_up() -> None:
+    """Import what a training needs, so that the first one does not wait for it."""
+    import numpy
+    import scipy.spatial.distance
+
+    _ = numpy, scipy.spatial.distance
+
+
+def fit(function_name: str, frame: DataFrame, parameters: Any, seed: int | None) -> bytes:
+    """Train one model; runs in a process of the pool."""
+    return get_algorithm(function_name).train(frame, parameters, seed=seed)
+
+
+class Trainer:
+    """Reads the data a request names and has a model made of it.
+
+    `seed` makes every training repeatable; None makes each one different, as the plugin's are.
+    """
+
+    def __init__(self, read_sources: SourceReader, pool: TrainingPool, seed: int | None = None) -> None:
+        self._read_sources = read_sources
+        self._pool = pool
+        self._seed = seed
+
+    def train(self, ml_input: MLInput, caller: dict[str, str]) -> bytes:
+        """Return the model's content.
+
+        `caller` are the headers that say who asks: data is read with the caller's rights.
+
+        Raises:
+            TaskPluginError: the data cannot be read or trained on; the plugin's words.
+            WorkerDied: the process that trained died.
+        """
+        frame = self._frame(ml_input, caller)
+        return self._pool.run(fit, ml_input.function_name, frame, ml_input.parameters, self._seed)
+
+    def _frame(self, ml_input: MLInput, caller: dict[str, str]) -> DataFrame:
+        dataset = ml_input.dataset
+        if isinstance(dataset, SearchQueryDataset):
+            total, sources = self._read_sources(dataset.indices, dataset.query, caller)
+            require_documents(total)
+            return frame_from_sources(sources)
+        if isinstance(dataset, DataFrameDataset):
+            require_rows(dataset.frame)
+            return dataset.frame
+        raise AssertionError("validate_request lets no request through that has no data")

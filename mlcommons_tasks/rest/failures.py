@@ -1,0 +1,71 @@
+"""Every error on its way out: one handler for each kind, OpenSearch's envelope for all, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, NotFound
+
+from mlcommons_tasks.errors import PayloadTooLarge, ServerError, TaskPluginError, UpstreamError
+from mlcommons_tasks.rest.exchange import UnsupportedMediaType, error_reply
+from mlcommons_tasks.wire.envelope import (
+    error_body,
+    method_not_allowed_body,
+    no_handler_body,
+    unsupported_media_type_body,
+)
+
+log = logging.getLogger(__name__)
+
+
+def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None) -> None:
+    """Register the handlers.
+
+    `forward_unknown` answers ML routes that are not ours, where the cluster has the real plugin.
+    """
+
+    @app.errorhandler(TaskPluginError)
+    def plugin_error(error: TaskPluginError) -> Response:
+        if isinstance(error, UnsupportedMediaType):
+            return error_reply(unsupported_media_type_body(error.content_type), 406)
+        if isinstance(error, PayloadTooLarge):
+            return Response(b"", status=413, headers={"Connection": "close"})
+        if isinstance(error, UpstreamError):
+            return Response(error.payload, status=error.status, content_type=error.content_type)
+        return error_reply(error_body(error), error.status)
+
+    @app.errorhandler(MethodNotAllowed)
+    def method_not_allowed(error: MethodNotAllowed) -> Response:
+        allowed = sorted(error.valid_methods or [])
+        headers = {"Allow": ",".join(allowed)}
+        if request.method == "OPTIONS":
+            return Response(b"", headers=headers, content_type="text/plain; charset=UTF-8")
+        if forward_unknown is not None and request.method != "HEAD":
+            return forward_unknown()
+        return error_reply(method_not_allowed_body(_uri(), request.method, allowed), 405, headers)
+
+    @app.errorhandler(NotFound)
+    def no_handler(_: NotFound) -> Response:
+        if forward_unknown is not None:
+            return forward_unknown()
+        return error_reply(no_handler_body(_uri(), request.method), 400)
+
+    @app.errorhandler(HTTPException)
+    def http_exception(error: HTTPException) -> Response:
+        if isinstance(error, ClientDisconnected):
+            log.info("the client went away: %s %s", request.method, _uri())
+        reason = error.description or error.name
+        return error_reply(
+            error_body(TaskPluginError(reason, type="exception", status=error.code or 400)), error.code or 400
+        )
+
+    @app.errorhandler(Exception)
+    def unforeseen(error: Exception) -> Response:
+        log.error("%s %s broke", request.method, _uri(), exc_info=error)
+        return error_reply(error_body(ServerError("an unforeseen error; the service's log tells more")), 500)
+
+
+def _uri() -> str:
+    return str(request.environ["mlcommons_tasks.target"])

@@ -1,0 +1,74 @@
+"""Paths and methods as OpenSearch matches them, taught to Flask: raw segments, no implied HEAD, our paths apart.
+
+Source: OpenSearch 3.6.0 `RestController`, `PathTrie`: split first, decode then; empty segments do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from werkzeug.routing import BaseConverter, Rule
+
+from mlcommons_tasks.wire.parameters import decode_path_segment
+
+ML_PREFIX = "/_plugins/_ml"
+EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"]
+
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+class ExactMethodsRule(Rule):
+    """A rule that answers the methods it lists: werkzeug would add HEAD to GET."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        listed = {method.upper() for method in kwargs.get("methods") or ()}
+        if self.methods is not None and "HEAD" not in listed:
+            self.methods.discard("HEAD")
+
+
+class SegmentConverter(BaseConverter):
+    """One raw segment of a path, decoded after it was cut out: an id may hold an encoded slash."""
+
+    def to_python(self, value: str) -> str:
+        """Return the segment decoded."""
+        return decode_path_segment(value)
+
+
+class ElsewhereConverter(BaseConverter):
+    """Any path outside `/_plugins/_ml`."""
+
+    regex = r"(?!_plugins/_ml(?:/|$)).*"
+    part_isolating = False
+
+
+class RawPaths:
+    """Hands Flask the path as it was sent, and keeps the whole target in `mlcommons_tasks.target`."""
+
+    def __init__(self, app: WsgiApp) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        target = raw_target(environ)
+        path = target.partition("?")[0]
+        segments = [segment for segment in path.split("/") if segment]
+        if segments[:2] == ["_plugins", "_ml"]:
+            path = "/" + "/".join(segments)
+        environ["mlcommons_tasks.target"] = target
+        environ["PATH_INFO"] = path
+        environ["SCRIPT_NAME"] = ""
+        return self._app(environ, start_response)
+
+
+def raw_target(environ: dict[str, Any]) -> str:
+    """Return the path and query of the request line as they were sent; what may stand before the path is dropped."""
+    target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "/")
+    if target.startswith("/"):
+        return target
+    parts = urlsplit(target)
+    path = parts.path if parts.scheme in ("http", "https") and parts.path.startswith("/") else "/"
+    return f"{path}?{parts.query}" if parts.query else path

@@ -1,0 +1,39 @@
+"""`/_plugins/_ml/_train`. Source: ml-commons 3.6.0 `RestMLTrainingAction`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from flask import Blueprint, Response
+
+from mlcommons_tasks.execution.runner import TaskRunner
+from mlcommons_tasks.rest.exchange import RestRequest, reply
+from mlcommons_tasks.rest.routing import ML_PREFIX
+from mlcommons_tasks.task import TaskState
+from mlcommons_tasks.wire.ml_input import SearchQueryDataset, parse_ml_input, query_in_place, validate_request
+
+#: Has OpenSearch look at a search body without running it: the body, the caller's headers.
+QueryCheck = Callable[[bytes, Mapping[str, str]], None]
+
+
+def train_blueprint(runner: TaskRunner, refuse_bad_query: QueryCheck) -> Blueprint:
+    """Return the route that trains."""
+    routes = Blueprint("train", __name__)
+
+    @routes.post(f"{ML_PREFIX}/_train/<segment:algorithm>")
+    def train(algorithm: str) -> Response:
+        rest = RestRequest()
+        is_async = rest.parameters.boolean("async")
+        payload = rest.body()
+        ml_input = parse_ml_input(algorithm, payload)
+        if isinstance(ml_input.dataset, SearchQueryDataset):
+            refuse_bad_query(query_in_place(payload), rest.caller)
+        rest.finish("algorithm")
+        validate_request(ml_input)
+        if is_async:
+            task_id = runner.train_async(ml_input, rest.caller)
+            return reply({"task_id": task_id, "status": TaskState.CREATED.value})
+        model_id = runner.train(ml_input, rest.caller)
+        return reply({"model_id": model_id, "status": TaskState.COMPLETED.value})
+
+    return routes

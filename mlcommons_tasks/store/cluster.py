@@ -1,0 +1,139 @@
+"""What we ask the cluster itself: its version, its nodes, its plugins, whether we may use its indices."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import opensearchpy
+
+from mlcommons_tasks.errors import StartError, StoreUnavailable, TaskPluginError, UpstreamError
+from mlcommons_tasks.store.connection import translated
+from mlcommons_tasks.store.mappings import MODEL_INDEX, TASK_INDEX
+
+NODES_ARE_FRESH_S = 5.0
+ML_COMMONS = "opensearch-ml"  #: the plugin's name in `_cat/plugins`
+TRAINING_ROLES = frozenset({"data", "ml"})  #: `task_dispatcher.eligible_node_role.local_model`
+FIRST_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """What was found at the start."""
+
+    version: str
+    has_ml_commons: bool
+
+
+class Cluster:
+    """The cluster we stand in front of."""
+
+    def __init__(self, client: opensearchpy.OpenSearch) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._nodes: list[str] = []
+        self._nodes_until = 0.0
+        self._turn = itertools.count()
+
+    def facts(self) -> ClusterFacts:
+        """Return the version and whether the real plugin is installed.
+
+        Raises:
+            StoreUnavailable, UpstreamError: the cluster did not say.
+        """
+        with translated():
+            version = str(self._client.info()["version"]["number"])
+            try:
+                plugins = self._client.cat.plugins(params={"format": "json"})
+            except opensearchpy.RequestError:  # a server that has no plugins at all, such as the in-memory one
+                plugins = []
+        names = {plugin.get("component") for plugin in plugins if isinstance(plugin, dict)}
+        return ClusterFacts(version, ML_COMMONS in names)
+
+    def next_worker_node(self) -> str:
+        """Return the node whose turn it is to work: round robin, the plugin's default."""
+        nodes = self._worker_nodes()
+        return nodes[next(self._turn) % len(nodes)]
+
+    def check_permissions(self) -> None:
+        """Find out whether the service's account may read and write the indices of ML Commons.
+
+        Raises:
+            StartError: names the permission that is missing.
+        """
+        probes: list[tuple[str, Any]] = [
+            (f"indices:data/read/search on {index}", lambda index=index: self._search_nothing(index))
+            for index in (TASK_INDEX, MODEL_INDEX)
+        ]
+        probes += [
+            (f"indices:data/write/delete on {index}", lambda index=index: self._delete_nothing(index))
+            for index in (TASK_INDEX, MODEL_INDEX)
+        ]
+        for permission, probe in probes:
+            try:
+                probe()
+            except UpstreamError as error:
+                if error.status in (401, 403):
+                    raise StartError(
+                        f"OpenSearch refuses the service's account: {error.reason}",
+                        hint=(
+                            f"The account needs {permission}. Give it a role with that permission"
+                            " (an index that is protected as a system index needs system:admin/system_index as well),"
+                            " or start with another account: OPENSEARCH_USERNAME, OPENSEARCH_PASSWORD."
+                        ),
+                    ) from error
+                raise
+
+    def _search_nothing(self, index: str) -> None:
+        with translated():
+            self._client.search(index=index, body={"size": 0}, params={"ignore_unavailable": "true"})
+
+    def _delete_nothing(self, index: str) -> None:
+        with translated():
+            if self._client.indices.exists(index=index):
+                self._client.delete(index=index, id="mlcommons-tasks-permission-probe", params={"ignore": 404})
+
+    def _worker_nodes(self) -> list[str]:
+        with self._lock:
+            if self._nodes and time.monotonic() < self._nodes_until:
+                return self._nodes
+        with translated():
+            found = self._client.nodes.info(params={"filter_path": "nodes.*.roles"})["nodes"]
+        nodes = sorted(node for node, info in found.items() if TRAINING_ROLES & set(info.get("roles", ["data"])))
+        if not nodes:
+            raise StoreUnavailable("the cluster has no node that may train")
+        with self._lock:
+            self._nodes, self._nodes_until = nodes, time.monotonic() + NODES_ARE_FRESH_S
+        return nodes
+
+
+def wait_for_cluster(cluster: Cluster, url: str, wait_s: float) -> ClusterFacts:
+    """Return the cluster's facts once it answers, within `wait_s` seconds.
+
+    Raises:
+        StartError: it did not answer in time, or refused the account.
+    """
+    until = time.monotonic() + wait_s
+    pause = FIRST_PAUSE_S
+    while True:
+        try:
+            return cluster.facts()
+        except UpstreamError as error:
+            if error.status in (401, 403):
+                raise StartError(
+                    f"OpenSearch at {url} refuses the account: {error.status} {error.reason}",
+                    hint="Check OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD (or --username and --password).",
+                ) from error
+            problem: TaskPluginError = error
+        except StoreUnavailable as error:
+            problem = error
+        if time.monotonic() + pause > until:
+            raise StartError(
+                f"no OpenSearch at {url} after {wait_s:g} s: {problem.reason}",
+                hint="Start it, correct --opensearch, or leave that out to run an embedded node.",
+            ) from problem
+        time.sleep(pause)
+        pause = min(pause * 1.5, 1.0)

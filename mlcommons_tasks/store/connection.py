@@ -1,0 +1,112 @@
+"""The connection of our own requests: opensearch-py, its errors turned into ours, writes repeated until they count.
+
+Knows no index. What passes through goes by `upstream.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import opensearchpy
+from opensearchpy.exceptions import ConnectionError as TransportFailure
+from opensearchpy.exceptions import ConnectionTimeout, NotFoundError, TransportError
+
+from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginError, UpstreamError
+from mlcommons_tasks.store.upstream import Endpoint, Reply
+from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+RETRYABLE = frozenset({429, 502, 503, 504})
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 2.0
+
+
+def open_client(endpoint: Endpoint) -> opensearchpy.OpenSearch:
+    """Return an opensearch-py client for the service's own account; nothing is sent yet."""
+    options: dict[str, Any] = {"timeout": 60, "max_retries": 0, "pool_maxsize": 32}
+    if endpoint.username is not None:
+        options["http_auth"] = (endpoint.username, endpoint.password or "")
+    context = endpoint.ssl_context()
+    if context is not None:
+        options["ssl_context"] = context
+        options["ssl_show_warn"] = False
+    return opensearchpy.OpenSearch(hosts=[endpoint.url], **options)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn what opensearch-py raises into our errors.
+
+    Raises:
+        StoreUnavailable: OpenSearch cannot be reached.
+        IndexNotFound: it says that an index is missing.
+        UpstreamError: any other error it answers with.
+    """
+    try:
+        yield
+    except (TransportFailure, ConnectionTimeout) as error:
+        raise StoreUnavailable(f"OpenSearch cannot be reached: {_sentence(error)}") from error
+    except TransportError as error:
+        raise from_transport_error(error) from error
+
+
+def from_transport_error(error: TransportError) -> TaskPluginError:
+    """Return our error for one of opensearch-py's that has a status."""
+    body = error.info if isinstance(error.info, dict) else {"error": str(error.info), "status": error.status_code}
+    detail = body.get("error")
+    if isinstance(detail, dict):
+        kind, reason = str(detail.get("type")), str(detail.get("reason"))
+        if isinstance(error, NotFoundError) and kind == IndexNotFound.type:
+            return IndexNotFound(str(detail.get("index", "")))
+    else:
+        kind, reason = "exception", str(detail)
+    return UpstreamError(int(error.status_code), render_json(body), JSON_CONTENT_TYPE, kind, reason)
+
+
+def refused(reply: Reply) -> UpstreamError:
+    """Return the error that a raw answer with a status of 400 or more stands for."""
+    kind, reason = "exception", f"OpenSearch answered {reply.status}"
+    with contextlib.suppress(ValueError, AttributeError):
+        detail = json.loads(reply.payload).get("error")
+        if isinstance(detail, dict):
+            kind, reason = str(detail.get("type")), str(detail.get("reason"))
+        elif isinstance(detail, str):
+            reason = detail
+    return UpstreamError(reply.status, reply.payload, reply.content_type, kind, reason)
+
+
+def is_passing(error: TaskPluginError) -> bool:
+    """Say whether the same request may succeed later."""
+    return isinstance(error, StoreUnavailable) or (isinstance(error, UpstreamError) and error.status in RETRYABLE)
+
+
+def until_it_counts(action: Callable[[], Result], *, deadline_s: float) -> Result:
+    """Return what `action` gives, repeated with growing pauses while its error is a passing one.
+
+    Raises:
+        TaskPluginError: the last one, once `deadline_s` seconds are over, or one that will not pass.
+    """
+    until = time.monotonic() + deadline_s
+    pause = FIRST_PAUSE_S
+    while True:
+        try:
+            return action()
+        except TaskPluginError as error:
+            if not is_passing(error) or time.monotonic() + pause > until:
+                raise
+            log.warning("repeating a write in %.2f s: %s", pause, error)
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads repeats, protects nothing
+        pause = min(pause * 2, LONGEST_PAUSE_S)
+
+
+def _sentence(error: TransportError) -> str:
+    return str(error.args[1] if len(error.args) > 1 else error)

@@ -1,0 +1,175 @@
+"""Documents in one of our own indices: created with the right mapping, written so that everyone sees it at once.
+
+Knows an index, and nothing of what its documents mean.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import opensearchpy
+
+from mlcommons_tasks.errors import UpstreamError
+from mlcommons_tasks.store.connection import refused, translated, until_it_counts
+from mlcommons_tasks.store.upstream import Reply, Upstream
+
+WRITE_DEADLINE_S = 120.0
+CREATE_DEADLINE_S = 20.0
+
+
+def new_document_id() -> str:
+    """Return an id as OpenSearch makes them: 15 bytes, 20 characters of URL-safe base64."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(15)).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where a write put a document: what the next write compares with."""
+
+    seq_no: int
+    primary_term: int
+
+
+class DocumentIndex:
+    """One index of ours.
+
+    Every write is refreshed: a search sees it once the call returns, as with the plugin.
+    """
+
+    def __init__(self, name: str, body: Mapping[str, Any], client: opensearchpy.OpenSearch, upstream: Upstream) -> None:
+        self.name = name
+        self._body = body
+        self._client = client
+        self._upstream = upstream
+
+    def ensure(self) -> None:
+        """Create the index with its mapping unless it is there.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be created.
+        """
+        with translated():
+            if self._client.indices.exists(index=self.name):
+                return
+        try:
+            with translated():
+                self._client.indices.create(index=self.name, body=dict(self._body))
+        except UpstreamError as error:
+            if error.type != "resource_already_exists_exception":
+                raise
+
+    def create(self, document_id: str, source: Mapping[str, Any], *, deadline_s: float = CREATE_DEADLINE_S) -> Written:
+        """Store a new document, the index being created first where it is missing.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it is not stored.
+        """
+        attempts = 0
+
+        def write() -> Written:
+            nonlocal attempts
+            attempts += 1
+            self.ensure()
+            with translated():
+                reply = self._client.index(
+                    index=self.name, id=document_id, body=dict(source), params={"refresh": "true", "op_type": "create"}
+                )
+            return _written(reply)
+
+        try:
+            return until_it_counts(write, deadline_s=deadline_s)
+        except UpstreamError as error:
+            if error.status != 409 or attempts == 1:
+                raise
+            return self.read(document_id)[1]  # an earlier attempt was stored, its answer was lost
+
+    def update(self, document_id: str, changes: Mapping[str, Any], expected: Written) -> Written:
+        """Change a stored document, provided that nobody else did since `expected`.
+
+        Raises:
+            UpstreamError: status 409 if somebody did, 404 if it is gone; or anything else that will not pass.
+            StoreUnavailable: OpenSearch stayed away too long.
+        """
+        attempts = 0
+
+        def write() -> Written:
+            nonlocal attempts
+            attempts += 1
+            with translated():
+                reply = self._client.update(
+                    index=self.name,
+                    id=document_id,
+                    body={"doc": dict(changes)},
+                    params={
+                        "refresh": "true",
+                        "if_seq_no": str(expected.seq_no),
+                        "if_primary_term": str(expected.primary_term),
+                    },
+                )
+            return _written(reply)
+
+        try:
+            return until_it_counts(write, deadline_s=WRITE_DEADLINE_S)
+        except UpstreamError as error:
+            if error.status == 409 and attempts > 1:
+                stored, written = self.read(document_id)
+                if all(stored.get(key) == value for key, value in changes.items()):
+                    return written  # likewise
+            raise
+
+    def source(self, document_id: str, *, excludes: Iterable[str] = ()) -> bytes | None:
+        """Return the stored source as it was sent, or None if the document or the index is missing.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be read.
+        """
+        query = "?" + urlencode({"_source_excludes": ",".join(excludes)}) if excludes else ""
+        reply = self._request("GET", f"/_source/{quote(document_id, safe='')}{query}")
+        if reply.status == 404:
+            return None
+        if reply.status >= 400:
+            raise refused(reply)
+        return reply.payload
+
+    def exists(self) -> bool:
+        """Say whether the index is there."""
+        with translated():
+            return bool(self._client.indices.exists(index=self.name))
+
+    def delete(self, document_id: str, query: Mapping[str, str]) -> Reply:
+        """Delete a document and return OpenSearch's own answer, whatever its status."""
+        target = f"/_doc/{quote(document_id, safe='')}?" + urlencode({"refresh": "true", **query})
+        return self._request("DELETE", target)
+
+    def search(self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]) -> Reply:
+        """Run a caller's search and return OpenSearch's own answer, whatever its status.
+
+        `payload` is the caller's body, passed as it is; `query` the parameters beside it.
+        """
+        target = "/_search?" + urlencode({"ignore_unavailable": "true", **query})
+        return self._request("POST", target, headers, payload)
+
+    def _request(
+        self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), payload: bytes | None = None
+    ) -> Reply:
+        own = self._upstream.endpoint.authorization.items()
+        return self._upstream.request(method, f"/{self.name}{target}", [*headers, *own], payload)
+
+    def read(self, document_id: str) -> tuple[dict[str, Any], Written]:
+        """Return a document's source and where it was put.
+
+        Raises:
+            IndexNotFound, UpstreamError: it is not there, status 404; or it could not be read.
+        """
+        with translated():
+            found = self._client.get(index=self.name, id=document_id)
+        return found["_source"], _written(found)
+
+
+def _written(reply: Mapping[str, Any]) -> Written:
+    return Written(int(reply["_seq_no"]), int(reply["_primary_term"]))

@@ -1,0 +1,43 @@
+"""The stored models: `.plugins-ml-model`. Never looks into a model's content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import opensearchpy
+
+from mlcommons_tasks.model import MLModel
+from mlcommons_tasks.store.documents import WRITE_DEADLINE_S, DocumentIndex, new_document_id
+from mlcommons_tasks.store.mappings import MODEL_INDEX, model_index_body
+from mlcommons_tasks.store.upstream import Reply, Upstream
+
+CONTENT_FIELDS = ("content", "model_content")
+
+
+class ModelStore:
+    """Models in OpenSearch."""
+
+    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream) -> None:
+        self._documents = DocumentIndex(MODEL_INDEX, model_index_body(), client, upstream)
+
+    def create(self, model: MLModel) -> str:
+        """Store a new model; return its id."""
+        model_id = new_document_id()
+        self._documents.create(model_id, model.source(), deadline_s=WRITE_DEADLINE_S)
+        return model_id
+
+    def source(self, model_id: str, *, with_content: bool) -> bytes | None:
+        """Return a model's stored source, or None if the model or the index is missing."""
+        return self._documents.source(model_id, excludes=() if with_content else CONTENT_FIELDS)
+
+    def index_exists(self) -> bool:
+        """Say whether any model was ever stored."""
+        return self._documents.exists()
+
+    def delete(self, model_id: str, query: Mapping[str, str]) -> Reply:
+        """Delete a model; return OpenSearch's answer."""
+        return self._documents.delete(model_id, query)
+
+    def search(self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]) -> Reply:
+        """Search the models with a body that the plugin's rules were applied to; return OpenSearch's answer."""
+        return self._documents.search(payload, query, headers)

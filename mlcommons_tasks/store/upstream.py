@@ -1,0 +1,172 @@
+"""Raw HTTP to OpenSearch: bytes in, bytes out, streamed both ways. Knows no JSON and no index.
+
+What it is for: everything that passes through. Our own requests go by opensearch-py (`connection.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+
+from mlcommons_tasks.errors import StoreUnavailable
+
+NO_TIMEOUT = urllib3.Timeout(connect=5.0, read=None)
+#: A kept-alive connection may be closed under us; a read is then sent once more.
+ONCE_MORE = urllib3.Retry(total=1, redirect=0, status=0, other=0, allowed_methods=frozenset({"GET", "HEAD"}))
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where OpenSearch is, and the service's own account there.
+
+    `url` holds no user and no password: `Endpoint.at` takes them out.
+    """
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+    ca_file: Path | None = None
+    insecure: bool = False
+
+    @classmethod
+    def at(
+        cls,
+        url: str,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        ca_file: Path | None = None,
+        insecure: bool = False,
+    ) -> Endpoint:
+        """Return the endpoint at `url`, an account in the URL being used if none is given."""
+        parts = urlsplit(url)
+        address = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        port = f":{parts.port}" if parts.port else ""
+        return cls(
+            url=f"{parts.scheme}://{address}{port}{parts.path.rstrip('/')}",
+            username=username or (unquote(parts.username) if parts.username else None),
+            password=password or (unquote(parts.password) if parts.password else None),
+            ca_file=ca_file,
+            insecure=insecure,
+        )
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header that the service's own account needs; empty without an account."""
+        if self.username is None:
+            return {}
+        return dict(urllib3.make_headers(basic_auth=f"{self.username}:{self.password or ''}"))
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Return how to verify OpenSearch's certificate, or None for http."""
+        if not self.url.startswith("https:"):
+            return None
+        context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+class ByteStream(Protocol):
+    """A body that is read piece by piece."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes, none at the end."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer of OpenSearch."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    payload: bytes
+
+    @property
+    def content_type(self) -> str:
+        """The media type, empty if there is none."""
+        return next((value for name, value in self.headers if name.lower() == "content-type"), "")
+
+
+class Upstream:
+    """A pool of connections to one OpenSearch."""
+
+    def __init__(self, endpoint: Endpoint, *, connections: int = 64) -> None:
+        self.endpoint = endpoint
+        parts = urlsplit(endpoint.url)
+        self._prefix = parts.path
+        security = {"ssl_context": context} if (context := endpoint.ssl_context()) else {}
+        self._pool = urllib3.connection_from_url(
+            f"{parts.scheme}://{parts.netloc}", maxsize=connections, block=False, timeout=NO_TIMEOUT, **security
+        )
+
+    @contextlib.contextmanager
+    def _unavailable_as_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise StoreUnavailable(f"OpenSearch at {self.endpoint.url} cannot be reached: {_cause(error)}") from error
+
+    def open(
+        self,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes | ByteStream | Iterable[bytes] | None = None,
+        *,
+        chunked: bool = False,
+    ) -> urllib3.response.BaseHTTPResponse:
+        """Send a request and return the answer with its body unread; the caller releases it.
+
+        `target` is the raw path with its query. Redirects are not followed and nothing is decoded.
+
+        Raises:
+            StoreUnavailable: OpenSearch cannot be reached.
+        """
+        with self._unavailable_as_error():
+            return self._pool.urlopen(
+                method,
+                self._prefix + target,
+                body=body,  # type: ignore[arg-type]  # urllib3 asks less of a stream than its types say
+                headers=urllib3.HTTPHeaderDict(headers),
+                chunked=chunked,
+                redirect=False,
+                retries=ONCE_MORE if body is None or isinstance(body, bytes) else False,
+                preload_content=False,
+                decode_content=False,
+            )
+
+    def request(
+        self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), body: bytes | None = None
+    ) -> Reply:
+        """Send a request and return the whole answer. A lost kept-alive connection is tried once more for a read.
+
+        Raises:
+            StoreUnavailable: OpenSearch cannot be reached.
+        """
+        response = self.open(method, target, headers, body)
+        with self._unavailable_as_error():
+            payload = response.read(decode_content=True)
+        response.release_conn()
+        return Reply(response.status, list(response.headers.items()), payload)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._pool.close()
+
+
+def _cause(error: BaseException) -> str:
+    """Return the innermost sentence: urllib3 wraps what the system said."""
+    inner: BaseException = error
+    while inner.__cause__ or inner.__context__:
+        inner = inner.__cause__ or inner.__context__ or inner
+    return str(inner) or type(inner).__name__

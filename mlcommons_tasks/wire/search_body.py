@@ -1,0 +1,67 @@
+"""What the plugin changes in a search body before it runs it, and nothing else: a body is otherwise passed through.
+
+Source: ml-commons 3.6.0 `RestActionUtils.getSourceContext` and `MLSearchHandler`; recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CONTENT_FIELDS = ("content", "model_content")  #: left out unless a body says what it wants of `_source`
+UI_FIELD = "ui_metadata"  #: shown to Dashboards only
+CREDENTIAL_FIELD = "connector.credential"  #: never shown
+DASHBOARDS = "OpenSearch Dashboards"  #: what its User-Agent contains
+
+#: A model nobody hid.
+_VISIBLE = {
+    "bool": {
+        "should": [
+            {"term": {"is_hidden": {"value": False}}},
+            {"bool": {"must_not": [{"exists": {"field": "is_hidden"}}]}},
+        ],
+        "minimum_should_match": "1",
+    }
+}
+
+
+def source_filter(body: Mapping[str, Any], user_agent: str) -> dict[str, list[str]]:
+    """Return the `_source` the plugin makes of the body's.
+
+    `_source: false` is not honoured: the plugin turns fetching on in every case.
+    """
+    wanted = body.get("_source")
+    for_dashboards = DASHBOARDS in user_agent
+    if wanted is None:
+        excludes = [*CONTENT_FIELDS] if for_dashboards else [*CONTENT_FIELDS, UI_FIELD]
+        return {"includes": [], "excludes": excludes}
+    includes, excludes = _fields(wanted)
+    if not for_dashboards:
+        excludes = [*excludes, UI_FIELD]
+    return {"includes": includes, "excludes": excludes}
+
+
+def visible_models(body: Mapping[str, Any], user_agent: str) -> dict[str, Any]:
+    """Return the body of a search for models: hidden ones and credentials are kept out."""
+    query: dict[str, Any] = {"filter": [_VISIBLE]}
+    if body.get("query") is not None:
+        query["must"] = [body["query"]]
+    source = source_filter(body, user_agent)
+    source["excludes"].append(CREDENTIAL_FIELD)
+    return {**body, "query": {"bool": query}, "_source": source}
+
+
+def _fields(wanted: Any) -> tuple[list[str], list[str]]:
+    if isinstance(wanted, bool):
+        return [], []
+    if isinstance(wanted, str):
+        return [wanted], []
+    if isinstance(wanted, list):
+        return [str(field) for field in wanted], []
+    includes = wanted.get("includes", wanted.get("include", []))
+    excludes = wanted.get("excludes", wanted.get("exclude", []))
+    return _listed(includes), _listed(excludes)
+
+
+def _listed(fields: Any) -> list[str]:
+    return [fields] if isinstance(fields, str) else [str(field) for field in fields]
