@@ -1,0 +1,60 @@
+"""Runs the cases live on two servers and prints a table of where they differ.
+
+    python -m tests.conformance.differences --ours URL --theirs URL [--topic T ...] [--verbose]
+
+Both lose their ML tasks and models: give it nodes of their own. Exit code 1 when there is a difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from . import cases, player
+from .compare import Difference, differences
+
+
+def of_case(case: cases.Case, ours: str, theirs: str) -> list[Difference]:
+    """Play a case on both, theirs being what is expected."""
+    try:
+        expected = player.play(case, theirs)
+        player.clean(theirs, case.indices)
+        actual = player.play(case, ours)
+        player.clean(ours, case.indices)
+    except (player.UnplayableError, OSError) as error:
+        return [Difference(0, "", f"unplayable: {error}", "", "")]
+    return differences(expected, actual)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ours", required=True, help="the service")
+    parser.add_argument("--theirs", required=True, help="a node with the plugin")
+    parser.add_argument("--topic", action="append", choices=cases.topics(), help="only this one (repeatable)")
+    parser.add_argument("--verbose", action="store_true", help="print the differences below the table")
+    options = parser.parse_args(arguments)
+    ours, theirs = options.ours.rstrip("/"), options.theirs.rstrip("/")
+    table = Table("topic", "case", "step", "request", "what", title="Differences")
+    console, found, total = Console(), [], 0
+    for topic in options.topic or cases.topics():
+        for case in cases.load(topic):
+            total += 1
+            for difference in of_case(case, ours, theirs):
+                found.append((case, difference))
+                table.add_row(topic, case.name, str(difference.step), difference.request[:60], difference.what[:120])
+    if found:
+        console.print(table)
+    if options.verbose:
+        for case, difference in found:
+            console.print(f"\n{case.id}\n{difference}", markup=False, highlight=False)
+    differing = len({case.id for case, _ in found})
+    console.print(f"{total} cases, {total - differing} alike, {differing} not")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
