@@ -238,7 +238,7 @@ def _maven_central() -> str:
 
 
 def _download(lock: Lock, folder: Path, maven_url: str, progress: Progress | None) -> None:
-    import pooch  # type: ignore[import-untyped]
+    import pooch
 
     pooch.get_logger().setLevel("ERROR")
     files = {file.path: file for file in lock.files}

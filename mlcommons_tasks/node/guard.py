@@ -71,6 +71,7 @@ class GuardedProcess:
         command: Sequence[str],
         log: Path,
         *,
+        cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         keep_fds: Sequence[int] = (),
     ) -> None:
@@ -86,6 +87,7 @@ class GuardedProcess:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     pass_fds=keep_fds,
+                    cwd=cwd,
                     env=env,
                 )
         except BaseException:

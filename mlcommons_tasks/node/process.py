@@ -11,27 +11,33 @@ import http.client
 import json
 import os
 import re
+import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from mlcommons_tasks.errors import StartError
+from mlcommons_tasks.node import aot
 from mlcommons_tasks.node.distribution import Distribution
 from mlcommons_tasks.node.folders import Folder, data_folder, temporary_folder
 from mlcommons_tasks.node.guard import GuardedProcess
-from mlcommons_tasks.node.layout import Home, flat_command
+from mlcommons_tasks.node.layout import Home, command_for
 
 _POLL_S = 0.03
 _RED_FOR_S = 10.0  # a node that answers, but whose data stays red, is taken as it is
 _STOP_S = 6.5
-_HEAP = "512m"
-_FLAGS = [
+#: Quick to start and small: a compiler that does not wait to be sure, a heap that grows when it is needed.
+JVM_FLAGS = (
+    "-Xms32m",
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError",
     "--enable-native-access=ALL-UNNAMED",
-]
+)
+_CRASHES = (-signal.SIGABRT, -signal.SIGBUS, -signal.SIGSEGV, -signal.SIGILL)
 _JVM_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 _PUBLISHED = re.compile(rb"HttpServerTransport *\] publish_address \{127\.0\.0\.1:(\d+)\}")
 
@@ -49,20 +55,26 @@ class EmbeddedNode:
         *,
         port: int = 0,
         heap: str | None = None,
-        jvm_flags: list[str] | None = None,
+        use_aot: bool = True,
+        jvm_flags: Sequence[str] = (),
     ) -> None:
-        """`port` 0 is a free one, chosen by the system; `heap` is Java's `-Xmx`, `jvm_flags` come after ours."""
+        """`port` 0 is a free one, chosen by the system; `heap` is Java's `-Xmx`, `jvm_flags` come after ours.
+
+        With `use_aot` the ahead-of-time cache is used when there is one; see node.recording.
+        """
         self.distribution = distribution
         self._data_dir = data_dir
         self._wanted_port = port
-        self._heap = heap or _HEAP
-        self._jvm_flags = [*_FLAGS, *(jvm_flags or [])]
+        self._heap = heap
+        self._use_aot = use_aot
+        self._jvm_flags = jvm_flags
         self._folder: Folder | None = None
         self._home: Home | None = None
         self._process: GuardedProcess | None = None
         self._port = 0
         self._owner = 0
         self._last_log = ""
+        self._aot = False
 
     def __enter__(self) -> EmbeddedNode:
         self.start()
@@ -86,18 +98,36 @@ class EmbeddedNode:
         try:
             self._home = Home(self._folder.path)
             self._home.prepare()
-            command = flat_command(self.distribution, self._home, self._heap, self._wanted_port, self._jvm_flags)
-            env = {name: value for name, value in os.environ.items() if name not in _JVM_VARIABLES}
-            self._process = GuardedProcess(command, self._home.log, env=env, keep_fds=[self._folder.lock])
+            self._process = self._launch(self._folder, self._home)
         except OSError as error:
             self._folder.close()
             raise StartError(f"the OpenSearch node cannot be started: {error}") from error
         except BaseException:
             self._folder.close()
             raise
-        self._port = 0
         self._owner = os.getpid()
         atexit.register(self.stop)
+
+    def _launch(self, folder: Folder, home: Home) -> GuardedProcess:
+        aot_flags = aot.use_flags(self.distribution, JVM_FLAGS) if self._use_aot else []
+        self._aot = bool(aot_flags)
+        self._port = 0
+        flags = [*JVM_FLAGS, *aot_flags, *self._jvm_flags]
+        command = command_for(self.distribution, home, heap=self._heap, port=self._wanted_port, jvm_flags=flags)
+        env = {name: value for name, value in os.environ.items() if name not in _JVM_VARIABLES}
+        return GuardedProcess(command, home.log, cwd=home.path, env=env, keep_fds=[folder.lock])
+
+    def _relaunch(self, code: int) -> bool:
+        """Start again without the ahead-of-time cache when Java crashed with it, and throw that away."""
+        if not self._aot or code not in _CRASHES or self._folder is None or self._home is None:
+            return False
+        file = aot.cache_file(self.distribution, JVM_FLAGS)
+        if file:
+            with contextlib.suppress(OSError):
+                file.unlink()
+        self._use_aot = False
+        self._process = self._launch(self._folder, self._home)
+        return True
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Wait until the node answers and its data is there; StartError with the log's tail when it does not."""
@@ -107,7 +137,7 @@ class EmbeddedNode:
             if self._process is None:
                 raise RuntimeError("the node is not started")
             code = self._process.poll()
-            if code is not None:
+            if code is not None and not self._relaunch(code):
                 raise self._failed(f"the OpenSearch node ended with exit code {code} before it was ready")
             status = self._health()
             answered = answered or (time.monotonic() if status else 0.0)
