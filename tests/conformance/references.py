@@ -42,7 +42,7 @@ _UUID = _text(r"[A-Za-z0-9_-]{22}")
 RULES = (
     Rule(re.compile(r"took"), _whole, "took", numbered=False),
     Rule(re.compile(r"(?:.*\.)?(?:_id|task_id|model_id)"), _AUTO_ID, "id"),
-    Rule(re.compile(r"(?:.*\.)?worker_node(?:\[\d+\])?"), _UUID, "node"),
+    Rule(re.compile(r"(?:.*\.)?(?:worker_node(?:\[\d+\])?|node)"), _UUID, "node"),
     Rule(re.compile(r"(?:.*\.)?create_time"), _millis, "create_time"),
     Rule(re.compile(r"(?:.*\.)?last_update_time"), _millis, "last_update_time"),
     Rule(re.compile(r"(?:.*\.)?(?:index_)?uuid"), _UUID, "uuid"),
