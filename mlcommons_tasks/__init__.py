@@ -1,7 +1,32 @@
-"""The task API of the OpenSearch ML Commons plugin, emulated over a real OpenSearch."""
+"""The task API of the OpenSearch ML Commons plugin, emulated over a real OpenSearch.
+
+What the package offers is imported when it is first asked for, so that importing the package costs next to nothing.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from mlcommons_tasks._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from mlcommons_tasks.app import create_app
+    from mlcommons_tasks.config import Settings
+    from mlcommons_tasks.server import RunningService, running_service
+
+__all__ = ["RunningService", "Settings", "__version__", "create_app", "running_service"]
+
+_HOMES = {
+    "create_app": "mlcommons_tasks.app",
+    "Settings": "mlcommons_tasks.config",
+    "RunningService": "mlcommons_tasks.server",
+    "running_service": "mlcommons_tasks.server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

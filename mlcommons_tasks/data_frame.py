@@ -95,7 +95,7 @@ class FrameBuilder:
 
     def add(self, types: RowTypes, values: Sequence[Any]) -> None:
         """Append one row; `values` must already be what `types` say (int, float, str, bool or None)."""
-        if types is not self._types and types != self._types:
+        if (types is not self._types and types != self._types) or len(types) != len(self._cells):
             self._add_other(types, values)
             return
         for cells, value in zip(self._cells, values):  # noqa: B905 - equal by their types

@@ -30,7 +30,7 @@ from mlcommons_tasks.wire.strict_json import Irregular, load_regular, plain
 DistanceType = Literal["EUCLIDEAN", "COSINE", "L1"]
 _DISTANCE_TYPES: tuple[DistanceType, ...] = ("EUCLIDEAN", "COSINE", "L1")
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
-_NO_PARAMETERS = {"LOCAL_SAMPLE_CALCULATOR", "METRICS_CORRELATION", "ANOMALY_LOCALIZATION", "CONNECTOR", "TOOL"}
+_NO_PARAMETERS = {"LOCAL_SAMPLE_CALCULATOR", "METRICS_CORRELATION", "ANOMALY_LOCALIZATION", "CONNECTOR"}
 _NO_TEXT = {
     "TEXT_EMBEDDING": "Empty text docs",
     "SPARSE_ENCODING": "Empty text docs",

@@ -1,0 +1,48 @@
+# Everything a newcomer needs: `make serve`, `make test`. Nothing here asks for root, Docker, Maven or Java.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install prepare serve demo test lint bench record conformance clean
+
+help: ## Say what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(STAMP) ## Make .venv and install the package with everything it needs
+
+$(STAMP): setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is " + sys.version) if sys.version_info < (3, 10) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+prepare: $(STAMP) ## Fetch the embedded OpenSearch and record its AOT cache (once)
+	$(BIN)/mlcommons-tasks node prepare
+
+serve: $(STAMP) ## Run the service at http://127.0.0.1:9201
+	$(BIN)/mlcommons-tasks serve
+
+demo: $(STAMP) ## Train KMEANS on iris, from nothing to COMPLETED, and show it
+	$(BIN)/mlcommons-tasks demo
+
+test: prepare ## Run every test
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: prepare ## Compare with the real plugin and write docs/benchmarks.md; ORACLE='<command>' starts another one
+	$(BIN)/python -m tests.bench $(if $(ORACLE),--oracle '$(ORACLE)')
+
+record: prepare ## Record anew what the real plugin answers, into fixtures/recordings
+	$(BIN)/python -m tests.conformance.recorder
+
+conformance: prepare ## Run all cases on the service and on the real plugin, and print the differences
+	$(BIN)/python -m tests.conformance.differences
+
+clean: ## Remove .venv and what tools left
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

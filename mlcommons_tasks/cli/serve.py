@@ -1,0 +1,73 @@
+"""`mlcommons-tasks serve`: the service in the foreground."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlcommons_tasks.config import Settings
+
+BANNER = """
+mlcommons-tasks is ready at {url} over {opensearch}
+
+  curl {url}
+  curl -XPOST '{url}/_plugins/_ml/_train/kmeans?async=true' -H 'Content-Type: application/json' -d '
+    {{"parameters":{{"centroids":2}},"input_data":{{
+      "column_metas":[{{"name":"x","column_type":"DOUBLE"}}],
+      "rows":[{{"values":[{{"column_type":"DOUBLE","value":1.0}}]}},{{"values":[{{"column_type":"DOUBLE","value":9.0}}]}}]}}}}'
+  curl '{url}/_plugins/_ml/tasks/<task_id>?pretty'
+  curl '{url}/_plugins/_ml/tasks/_search?pretty' -H 'Content-Type: application/json' -d '{{}}'
+
+Ctrl-C stops it.
+"""
+
+
+@click.command()
+@click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="The port to listen on; 0 picks a free one.  [default: 9201]")
+@click.option("--opensearch", help="embedded, memory, or the URL of an OpenSearch.  [default: embedded]")
+@click.option("--username", help="The service's account at OpenSearch.")
+@click.option("--password", help="Its password; better given as OPENSEARCH_PASSWORD, which no process list shows.")
+@click.option("--ca-file", type=click.Path(path_type=Path), help="Certificates to trust for an https URL.")
+@click.option("--insecure", is_flag=True, default=None, help="Do not verify OpenSearch's certificate.")
+@click.option("--opensearch-version", help="The version of the embedded node.  [default: 3.6.0]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the embedded node's data here.")
+@click.option("--cache-dir", type=click.Path(path_type=Path), help="Keep downloads here.")
+@click.option("--maven-url", help="A mirror of Maven Central.")
+@click.option("--wait", type=float, help="Seconds to wait for OpenSearch at start.  [default: 60]")
+@click.option("--workers", type=int, help="Processes that answer requests.  [default: 1]")
+@click.option("--threads", type=int, help="Threads of each.  [default: 32]")
+@click.option("--trainings", type=int, help="Processes that train, per worker.  [default: 2]")
+def serve(**flags: Any) -> None:
+    """Run the service until Ctrl-C or SIGTERM.
+
+    Every option can be given in the environment too: --data-dir is MLCOMMONS_TASKS_DATA_DIR, and so on;
+    OPENSEARCH_URL, OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD are understood as well.
+    """
+    from mlcommons_tasks import server
+    from mlcommons_tasks.cli.console import download_progress, note
+
+    settings = Settings.resolve(flags, os.environ)
+    if settings.insecure:
+        note("warning: OpenSearch's certificate is not verified (--insecure)")
+
+    def announce(ready: server.Ready) -> None:
+        if not sys.stdout.isatty():
+            print(json.dumps(ready.as_json(), separators=(",", ":")), flush=True)
+            return
+        where = f"OpenSearch {ready.version} ({ready.kind}) at {ready.opensearch_url}"
+        print(BANNER.format(url=ready.url, opensearch=where), flush=True)
+
+    def found_ml_commons() -> None:
+        note(
+            "the cluster has ML Commons: the emulated routes are answered here, over the same indices;"
+            " its other routes under /_plugins/_ml/ are forwarded"
+        )
+
+    with download_progress() as progress:
+        server.serve(settings, announce, progress=progress, on_ml_commons=found_ml_commons)

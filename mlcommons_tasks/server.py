@@ -1,0 +1,191 @@
+"""Runs the application: in the foreground with workers, or in a thread for tests. Decides nothing about requests."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlcommons_tasks.backend import Progress, Running, backend_for
+from mlcommons_tasks.config import Settings
+from mlcommons_tasks.errors import StartError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A service that answers: its address, its OpenSearch, its process."""
+
+    url: str
+    kind: str
+    opensearch_url: str
+    version: str
+    pid: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the ready line's object."""
+        opensearch = {"kind": self.kind, "url": self.opensearch_url, "version": self.version}
+        return {"url": self.url, "opensearch": opensearch, "pid": self.pid}
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 picks a free one.
+
+    Raises:
+        StartError: the port is taken, or the address is not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            hint = "Stop what listens there, or choose another: --port 0 picks a free one."
+            raise StartError(f"port {port} of {host} is in use", hint=hint) from error
+        raise StartError(
+            f"cannot listen on {host} port {port}: {error.strerror}", hint="Choose another --host or --port."
+        ) from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return the URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(
+    settings: Settings,
+    announce: Callable[[Ready], None],
+    *,
+    progress: Progress | None = None,
+    on_ml_commons: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the service until SIGINT or SIGTERM, then exit with code 0.
+
+    `announce` is called once, in a worker, when requests are answered; `progress` while something is fetched;
+    `on_ml_commons` if the cluster turns out to have the real plugin.
+
+    Raises:
+        StartError: the service cannot start.
+    """
+    with (
+        contextlib.closing(listen(settings.host, settings.port)) as listener,
+        _interrupts_as_exit(),
+        Running(backend_for(settings, progress)) as backend,
+    ):
+        from mlcommons_tasks.foreground import run_workers  # the imports take as long as the node does
+
+        backend.wait_ready(settings.wait)
+        over = dataclasses.replace(settings, opensearch=backend.url)
+        facts = _facts(over)
+        if facts.has_ml_commons:
+            on_ml_commons()
+        ready = Ready(address_of(listener), backend.kind, _shown(over), facts.version, os.getpid())
+        if backend.kind == "embedded":
+            _record_aot_cache(settings)
+        run_workers(over, listener, lambda: announce(ready))
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service in a thread of this process: its address, that of its OpenSearch, and the application."""
+
+    url: str
+    opensearch_url: str
+    app: Flask
+
+
+@contextlib.contextmanager
+def running_service(settings: Settings | None = None, **changes: Any) -> Iterator[RunningService]:
+    """Run a service in a thread on a free port, for tests.
+
+    `changes` are fields of Settings: `with running_service(opensearch="memory") as service: …`.
+
+    Raises:
+        StartError: the service cannot start.
+    """
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    from mlcommons_tasks.app import EXTENSION, create_app
+
+    class QuietHandler(WSGIRequestHandler):
+        """Logs requests where a library should."""
+
+        def log(self, type: str, message: str, *args: Any) -> None:
+            log.debug("%s: " + message, type, *args)
+
+    settings = dataclasses.replace(settings or Settings(port=0), **changes)
+    with Running(backend_for(settings)) as backend:
+        backend.wait_ready(settings.wait)
+        app = create_app(dataclasses.replace(settings, opensearch=backend.url))
+        server = make_server(settings.host, settings.port, app, threaded=True, request_handler=QuietHandler)
+        server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadingMixIn
+        server.block_on_close = False  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield RunningService(f"http://{settings.host}:{server.port}", backend.url, app)
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+            app.extensions[EXTENSION].close()
+
+
+@contextlib.contextmanager
+def _interrupts_as_exit() -> Iterator[None]:
+    """Let SIGTERM end a start as Ctrl-C does: with what was started stopped, and code 0."""
+    import signal
+
+    def leave(_number: int, _frame: Any) -> None:
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _facts(settings: Settings) -> Any:
+    """Ask the cluster what it is, and whether the service may work there, before anything is forked."""
+    from mlcommons_tasks.app import endpoint_of
+    from mlcommons_tasks.store.cluster import Cluster, wait_for_cluster
+    from mlcommons_tasks.store.connection import open_client
+
+    endpoint = endpoint_of(settings)
+    client = open_client(endpoint)
+    try:
+        cluster = Cluster(client)
+        facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
+        cluster.check_permissions()
+    finally:
+        client.close()
+    return facts
+
+
+def _shown(settings: Settings) -> str:
+    """Return OpenSearch's address without an account in it."""
+    from mlcommons_tasks.app import endpoint_of
+
+    return endpoint_of(settings).url
+
+
+def _record_aot_cache(settings: Settings) -> None:
+    log.debug("no AOT cache is recorded for %s", settings.opensearch_version)

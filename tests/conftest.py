@@ -1,0 +1,45 @@
+"""Fixtures for every tier: one embedded service for the session, in a process of its own as users run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from osmem_server import OsmemServer
+
+from mlcommons_tasks import running_service
+from mlcommons_tasks.server import RunningService
+from tests.services import Service, service
+
+
+@pytest.fixture(scope="session")
+def embedded_service() -> Iterator[Service]:
+    """A service over the embedded node."""
+    with service() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def service_url(embedded_service: Service) -> str:
+    """The address of the service over the embedded node."""
+    return embedded_service.url
+
+
+@pytest.fixture(scope="session")
+def opensearch_url(embedded_service: Service) -> str:
+    """The address of the embedded node itself."""
+    return embedded_service.opensearch_url
+
+
+@pytest.fixture
+def memory_server() -> Iterator[OsmemServer]:
+    """An in-memory OpenSearch of the test's own."""
+    with OsmemServer.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memory_service() -> Iterator[RunningService]:
+    """A service in a thread over an in-memory OpenSearch."""
+    with running_service(opensearch="memory") as running:
+        yield running
