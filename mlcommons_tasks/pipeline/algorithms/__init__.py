@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlcommons_tasks.data_frame import DataFrame
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: the training was told to stop
+class Cancelled(Exception):
     """The training looked at `cancelled` and stopped; there is no model."""
 
 

@@ -213,7 +213,7 @@ def _problem(body: Any) -> str | None:
 
 
 def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and -1.8e308 < value < 1.8e308
+    return math.isfinite(value) if type(value) is float else type(value) is int and abs(value) < 2**1023
 
 
 def _no_cluster() -> ServerError:
