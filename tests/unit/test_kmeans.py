@@ -190,8 +190,35 @@ def test_columns_are_matched_by_name() -> None:
     types = (ColumnType.DOUBLE,) * 3
     columns = tuple(ColumnMeta(name, ColumnType.DOUBLE) for name in ("b", "x", "a"))
     assert kmeans.predict(content, DataFrame(columns, cells, types, 1)) == [0]
-    with pytest.raises(IllegalArgument):
-        kmeans.predict(content, frame_of([[1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ([1.5], "No features found in Example ArrayExample(numFeatures=1,output=-1,weight=1.0,features=[(f0, 1.5)])"),
+        (
+            [0, 2],
+            "No features in this example were found in the feature map. Example - "
+            "ArrayExample(numFeatures=2,output=-1,weight=1.0,features=[(f0, 0.0)(f1, 2.0), ])",
+        ),
+    ],
+)
+def test_no_column_is_known(row: list[float], reason: str) -> None:
+    """Rows without a column of the model are refused, in one of two sentences by their width."""
+    with pytest.raises(IllegalArgument) as caught:
+        kmeans.predict(model(centroids=[[0.0, 9.0]], features=["a", "b"]), frame_of([row]))
+    assert caught.value.reason == reason
+
+
+def test_an_infinite_row_has_no_cluster() -> None:
+    """Predicting, unlike training, answers -1 for a row that is infinitely far from everything."""
+    assert kmeans.predict(model(features=["f0"]), frame_of([[math.inf], [1.0]])) == [-1, 0]
+
+
+def test_far_too_many_centroids() -> None:
+    """What would exhaust the plugin's heap fails the training, and only that."""
+    with pytest.raises(ServerError, match="Java heap space"):
+        kmeans.train(frame_of([[1.0]]), KMeansParameters(2**31 - 1))
 
 
 def model(**changes: Any) -> bytes:

@@ -37,6 +37,8 @@ FORMAT_VERSION = 1
 _METRICS = {"EUCLIDEAN": "euclidean", "COSINE": "cosine", "L1": "cityblock"}
 #: Distances held at a time: 4 million float64 are 32 MB.
 _CHUNK_CELLS = 4_000_000
+#: Numbers in all centroids together; the plugin's node would run out of heap, we must not.
+_MAX_CENTROID_CELLS = 5_000_000
 
 
 class Parameters(Protocol):
@@ -75,13 +77,16 @@ def train(
 
     Raises IllegalArgument for an empty frame and then for parameters out of bounds (the plugin loses their sentence:
     `Unsupported algorithm: KMEANS`), what `feature_matrix` raises, ServerError `null_pointer_exception` where no
-    distance of a row is finite, and Cancelled once `cancelled()`, asked every round, says so.
+    distance of a row is finite and `out_of_memory_error` for far too many centroids, and Cancelled once
+    `cancelled()`, asked every round and every 4 million distances, says so.
     """
     import numpy as np
 
     require_rows(frame)
     clusters, iterations, distance_type = _checked(parameters)
     features, rows = feature_matrix(frame)
+    if clusters * len(features) > _MAX_CENTROID_CELLS:
+        raise ServerError("Java heap space", type="out_of_memory_error")
     low, high = rows.min(axis=0), rows.max(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         spread = high - low
@@ -90,9 +95,9 @@ def train(
     centroids = low + np.random.default_rng(seed).random((clusters, rows.shape[1])) * spread
     labels: Labels | None = None
     for _ in range(iterations):
-        if cancelled():
-            raise Cancelled
-        nearest = _nearest(rows, centroids, distance_type)
+        nearest = _nearest(rows, centroids, distance_type, cancelled)
+        if (nearest < 0).any():
+            raise _no_cluster()
         if labels is not None and np.array_equal(nearest, labels):
             break
         labels = nearest
@@ -103,6 +108,7 @@ def train(
 def predict(content: bytes, frame: DataFrame) -> list[int]:
     """Return each row's `ClusterID`: the nearest centroid, the first of equally near ones.
 
+    It is -1 for a row that is infinitely far from all, as the plugin's is.
     Columns are matched by name: those the model does not know are left out, those it misses count as 0.
     Raises what `load`, an empty frame and `feature_matrix` raise, and IllegalArgument if no column is known.
     """
@@ -113,7 +119,7 @@ def predict(content: bytes, frame: DataFrame) -> list[int]:
     names, given = feature_matrix(frame)
     places = {name: i for i, name in enumerate(names)}
     if not places.keys() & set(model.features):
-        raise IllegalArgument("No features found in Example ")
+        raise _no_known_feature(names, given[0].tolist(), dense=len(names) == len(model.features))
     rows = np.zeros((frame.size, len(model.features)))
     for i, name in enumerate(model.features):
         if name in places:
@@ -150,21 +156,23 @@ def _chunks(rows: int, clusters: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _nearest(rows: Matrix, centroids: Matrix, distance_type: str) -> Labels:
-    """Return the first nearest centroid of each row, with at most `_CHUNK_CELLS` distances in memory."""
+def _nearest(
+    rows: Matrix, centroids: Matrix, distance_type: str, cancelled: Callable[[], bool] = lambda: False
+) -> Labels:
+    """Return the first nearest centroid of each row or -1, with at most `_CHUNK_CELLS` distances in memory."""
     import numpy as np
     from scipy.spatial.distance import cdist
 
     labels = np.empty(len(rows), dtype=np.intp)
     with np.errstate(all="ignore"):
         for part in _chunks(len(rows), len(centroids)):
+            if cancelled():
+                raise Cancelled
             distances = cdist(rows[part], centroids, _METRICS[distance_type])
             if distance_type == "COSINE":
                 _mend_cosine(distances, rows[part], centroids)
             distances[np.isnan(distances)] = math.inf
-            labels[part] = distances.argmin(axis=1)
-            if np.isinf(distances.min(axis=1)).any():
-                raise _no_cluster()
+            labels[part] = np.where(np.isinf(distances.min(axis=1)), -1, distances.argmin(axis=1))
     return labels
 
 
@@ -214,6 +222,16 @@ def _problem(body: Any) -> str | None:
 
 def _is_finite(value: Any) -> bool:
     return math.isfinite(value) if type(value) is float else type(value) is int and abs(value) < 2**1023
+
+
+def _no_known_feature(names: list[str], values: list[float], *, dense: bool) -> IllegalArgument:
+    """Return Tribuo's complaint about the first row; it has two, by whether the row is as wide as the model."""
+    first, *rest = [f"({name}, {value})" for name, value in zip(names, values, strict=True)]
+    features = first + "".join(f"{feature}, " for feature in rest)
+    example = f"ArrayExample(numFeatures={len(names)},output=-1,weight=1.0,features=[{features}])"
+    if dense:
+        return IllegalArgument(f"No features in this example were found in the feature map. Example - {example}")
+    return IllegalArgument(f"No features found in Example {example}")
 
 
 def _no_cluster() -> ServerError:
