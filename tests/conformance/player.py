@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from .references import References
 #: what of the headers is part of the protocol; everything else is the HTTP server's own business
 HEADERS = ("Content-Type", "Allow", "X-Opaque-Id", "Warning", "X-OpenSearch-Version")
 ML_INDICES = (".plugins-ml-task", ".plugins-ml-model")
+#: the methods of a path are a Java set of enum constants: each start of a node has another order, so they are sorted
+_ALLOWED = re.compile(r"allowed: \[([A-Z, ]+)\]")
 POLL_S = 0.05
 TIMEOUT_S = 60
 
@@ -140,8 +143,12 @@ def _filled(body: bytes, saved: Mapping[str, str]) -> bytes:
 
 
 def _reply(step: Step, raw: _Raw, references: References) -> Reply:
+    headers = dict(raw.headers)
+    if "Allow" in headers:
+        headers["Allow"] = ",".join(sorted(headers["Allow"].split(",")))
     try:
         text = raw.body.decode()
     except UnicodeDecodeError:
-        return Reply(step.request, raw.status, dict(raw.headers), None, base64.b64encode(raw.body).decode())
-    return Reply(step.request, raw.status, dict(raw.headers), references.apply(text, step.volatile, step.replace))
+        return Reply(step.request, raw.status, headers, None, base64.b64encode(raw.body).decode())
+    text = _ALLOWED.sub(lambda match: f"allowed: [{', '.join(sorted(match[1].split(', ')))}]", text)
+    return Reply(step.request, raw.status, headers, references.apply(text, step.volatile, step.replace))

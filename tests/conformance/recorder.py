@@ -3,6 +3,7 @@
     python -m tests.conformance.recorder --url URL [--topic T ...] [--out DIR]
 
 Give it a node of its own: before each case it deletes `.plugins-ml-task` and `.plugins-ml-model`.
+Give it a freshly started one: a JVM that has thrown the same NullPointerException often enough drops its message.
 """
 
 from __future__ import annotations
