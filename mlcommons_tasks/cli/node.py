@@ -65,7 +65,7 @@ def node() -> None:
     help="Keep the data here; without it the data goes with the node.",
 )
 @click.option("--timeout", "timeout_s", default=120.0, show_default=True, help="Seconds until the node must answer.")
-def start(  # noqa: PLR0917 - click passes by name
+def start(
     version: str,
     ml_commons: bool,
     cache_dir: Path | None,
@@ -125,7 +125,7 @@ def prepare(version: str, ml_commons: bool, cache_dir: Path | None, maven_url: s
 
             assemble(distribution)
         if aot:
-            with stderr.status("Recording the ahead-of-time cache, some 15 seconds …"):
+            with stderr().status("Recording the ahead-of-time cache, some 15 seconds …"):
                 record_aot_cache(distribution)
     except StartError as error:
         fail(error)

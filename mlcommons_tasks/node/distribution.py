@@ -21,11 +21,13 @@ from mlcommons_tasks.errors import StartError
 #: The version whose answers are recorded in fixtures/recordings.
 DEFAULT_VERSION = "3.6.0"
 
-#: Called with the bytes that are there and the bytes of the whole; from several threads, one at a time.
+#: Called with the bytes that are there and the bytes of the whole, from several threads, one at a time;
+#: not called when there is nothing to fetch.
 Progress = Callable[[int, int], None]
 
 LOCKS = Path(__file__).parent / "locks"
 _THREADS = 8
+_CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,6 @@ def fetch_lock(
     """Bring the files of a lock onto this disk and return the cache folder; see `fetch`."""
     folder = (cache_dir or default_cache_dir()).expanduser().absolute()
     if _is_verified(lock, folder):
-        if progress:
-            progress(lock.size, lock.size)
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -253,7 +253,7 @@ def _download(lock: Lock, folder: Path, maven_url: str, progress: Progress | Non
     def fetch_one(file: LockedFile) -> None:
         meter = _Meter(file.size, count)
         try:
-            store.fetch(file.path, downloader=pooch.HTTPDownloader(progressbar=meter, timeout=30))
+            store.fetch(file.path, downloader=pooch.HTTPDownloader(progressbar=meter, chunk_size=_CHUNK, timeout=30))
         except Exception as error:
             raise _explained(error, file, maven_url) from error
         meter.finish()

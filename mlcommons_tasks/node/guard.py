@@ -22,14 +22,15 @@ exec 3<&0 </dev/null
 grace=$1; shift
 ( trap '' TERM INT HUP
   if ! read -r line <&3; then
-    kill -TERM -- -$$ 2>/dev/null
+    kill -s TERM -- -$$
     sleep "$grace"
-    kill -KILL -- -$$ 2>/dev/null
+    kill -s KILL -- -$$
   fi ) &
 exec 3<&-
 exec "$@"
 """
 _GRACE_S = 3
+_SHELL_FDS = 10
 
 _ours: set[int] = set()
 _hooked = False
@@ -37,8 +38,15 @@ _mutex = threading.Lock()
 
 
 def hold_alone(fd: int) -> int:
-    """Keep a descriptor from forked children: a copy of theirs would keep a pipe or a lock alive."""
+    """Keep a descriptor from forked children: a copy of theirs would keep a pipe or a lock alive.
+
+    Returns it under another number, out of the way of those the shell uses above.
+    """
     global _hooked  # noqa: PLW0603 - a fork hook cannot be taken back, so there is one
+    import fcntl
+
+    low, fd = fd, fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _SHELL_FDS)
+    os.close(low)
     with _mutex:
         if not _hooked:
             os.register_at_fork(after_in_child=_close_in_child)
@@ -91,7 +99,7 @@ class GuardedProcess:
                     env=env,
                 )
         except BaseException:
-            let_go(writer)
+            let_go(self._pipe)
             raise
         finally:
             os.close(reader)
