@@ -241,7 +241,8 @@ class JsonScanner:
         char = chr(self.payload[at]) if raw else self._char(at)
         if char == "\ufffd":
             return self._bad_utf8(at, "")
-        return self._error(f"Unexpected character ({_described(char)}){comment}", at)
+        last = at if raw else at + len(char.encode()) - 1  # where Jackson stands after reading the whole character
+        return self._error(f"Unexpected character ({_described(char)}){comment}", last)
 
     def _error(self, message: str, offset: int) -> JsonParseError:
         return JsonParseError(self.located(message, offset))
