@@ -6,7 +6,7 @@ import json
 from typing import Any, NoReturn
 
 
-class Irregular(Exception):  # noqa: N818 - a signal to read token by token, never shown to anyone
+class Irregular(Exception):
     """The payload is not plain, regular JSON; it may still be valid."""
 
 

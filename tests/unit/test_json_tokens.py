@@ -94,6 +94,12 @@ def test_position_counts_lines_as_bytes_do(payload: bytes, offset: int) -> None:
     [
         (b'{"a":1,}', "Unexpected character ('}' (code 125)): was expecting double-quote to start field name", 1, 8),
         (
+            '{é"a":1}'.encode(),
+            "Unexpected character ('é' (code 233)): was expecting double-quote to start field name",
+            1,
+            3,
+        ),
+        (
             b'{"a" 1}',
             "Unexpected character ('1' (code 49)): was expecting a colon to separate field name and value",
             1,
