@@ -1,6 +1,7 @@
 """The life of a training task: CREATED, RUNNING, and an end. Every accepted task gets one.
 
 Says when a state is written; what is written is the store's business, and the work is the trainer's.
+RUNNING is written once the data is there, as the plugin does it: a task that finds none goes from CREATED to FAILED.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 
 from mlcommons_tasks.clock import Clock
+from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import TaskPluginError, UpstreamError
 from mlcommons_tasks.execution.executors import WorkerDied
 from mlcommons_tasks.execution.training import Trainer
@@ -73,7 +75,7 @@ class TaskRunner:
         Raises:
             TaskPluginError: what the training or the store raised.
         """
-        return self._make_model(ml_input, caller)
+        return self._make_model(ml_input, self._trainer.read(ml_input, caller))
 
     def train_async(self, ml_input: MLInput, caller: dict[str, str]) -> str:
         """Store a task that is CREATED and return its id; the training follows.
@@ -113,8 +115,9 @@ class TaskRunner:
 
     def _run(self, stored: _Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
         try:
+            frame = self._trainer.read(ml_input, caller)
             self._write(stored, lambda task, now: task.running(now))
-            model_id = self._make_model(ml_input, caller)
+            model_id = self._make_model(ml_input, frame)
             self._write(stored, lambda task, now: task.completed(model_id, now))
         except TaskGone:
             log.info("task %s is gone; its training is dropped", stored.task_id)
@@ -126,8 +129,8 @@ class TaskRunner:
             log.exception("the training of task %s broke", stored.task_id)
             self._fail(stored, f"{type(error).__name__}: {error}")
 
-    def _make_model(self, ml_input: MLInput, caller: dict[str, str]) -> str:
-        content = self._trainer.train(ml_input, caller)
+    def _make_model(self, ml_input: MLInput, frame: DataFrame) -> str:
+        content = self._trainer.fit(ml_input, frame)
         return self._models.create(MLModel(FunctionName(ml_input.function_name), content))
 
     def _fail(self, stored: _Stored, reason: str) -> None:

@@ -39,25 +39,29 @@ class Trainer:
         self._pool = pool
         self._seed = seed
 
-    def train(self, ml_input: MLInput, caller: dict[str, str]) -> bytes:
-        """Return the model's content.
+    def read(self, ml_input: MLInput, caller: dict[str, str]) -> DataFrame:
+        """Return the rows to train on.
 
         `caller` are the headers that say who asks: data is read with the caller's rights.
 
         Raises:
-            TaskPluginError: the data cannot be read or trained on; the plugin's words.
-            WorkerDied: the process that trained died.
+            TaskPluginError: the data cannot be read, or is none that can be trained on; the plugin's words.
         """
-        frame = self._frame(ml_input, caller)
-        return self._pool.run(fit, ml_input.function_name, frame, ml_input.parameters, self._seed)
-
-    def _frame(self, ml_input: MLInput, caller: dict[str, str]) -> DataFrame:
         dataset = ml_input.dataset
         if isinstance(dataset, SearchQueryDataset):
             total, sources = self._read_sources(dataset.indices, dataset.query, caller)
             require_documents(total)
             return frame_from_sources(sources)
         if isinstance(dataset, DataFrameDataset):
-            require_rows(dataset.frame)
             return dataset.frame
         raise AssertionError("validate_request lets no request through that has no data")
+
+    def fit(self, ml_input: MLInput, frame: DataFrame) -> bytes:
+        """Return the content of a model of these rows.
+
+        Raises:
+            TaskPluginError: parameters or rows do not fit the algorithm; the plugin's words.
+            WorkerDied: the process that trained died.
+        """
+        require_rows(frame)
+        return self._pool.run(fit, ml_input.function_name, frame, ml_input.parameters, self._seed)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from mlcommons_tasks.errors import UpstreamError
+from mlcommons_tasks.errors import IndexNotFound, UpstreamError
 from mlcommons_tasks.store.connection import refused, until_it_counts
 from mlcommons_tasks.store.mappings import TASK_INDEX
 from mlcommons_tasks.store.upstream import Reply, Upstream
@@ -31,8 +31,12 @@ class SourceIndex:
 
         Raises:
             StoreUnavailable: OpenSearch stayed away too long.
-            UpstreamError: it refuses the search; an index may be missing.
+            UpstreamError: it refuses the search.
+            IndexNotFound: a name is none that an index can have.
         """
+        for index in indices:
+            if not index or "," in index:
+                raise IndexNotFound(index)
         target = f"/{quote(','.join(indices), safe=',')}/_search"
         payload = render_json(query)
 
