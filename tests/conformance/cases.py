@@ -1,6 +1,6 @@
 """Cases as data: reads and checks `cases/*.json`, a file per topic. Knows no HTTP and no recordings.
 
-CONFORMANCE.md beside this file describes the format.
+README.md beside this file describes the format.
 """
 
 from __future__ import annotations
