@@ -111,10 +111,13 @@ class RunningService:
 
 
 @contextlib.contextmanager
-def running_service(settings: Settings | None = None, **changes: Any) -> Iterator[RunningService]:
+def running_service(
+    settings: Settings | None = None, *, progress: Progress | None = None, **changes: Any
+) -> Iterator[RunningService]:
     """Run a service in a thread on a free port, for tests.
 
-    `changes` are fields of Settings: `with running_service(opensearch="memory") as service: …`.
+    `changes` are fields of Settings: `with running_service(opensearch="memory") as service: …`;
+    `progress` is called while something is fetched.
 
     Raises:
         StartError: the service cannot start.
@@ -130,7 +133,7 @@ def running_service(settings: Settings | None = None, **changes: Any) -> Iterato
             log.debug("%s: " + message, type, *args)
 
     settings = dataclasses.replace(settings or Settings(port=0), **changes)
-    with Running(backend_for(settings)) as backend:
+    with Running(backend_for(settings, progress)) as backend:
         backend.wait_ready(settings.wait)
         app = create_app(dataclasses.replace(settings, opensearch=backend.url))
         server = make_server(settings.host, settings.port, app, threaded=True, request_handler=QuietHandler)
