@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from mlcommons_tasks.errors import StartError
-from mlcommons_tasks.node.guard import hold_alone, let_go
+from mlcommons_tasks.node.guard import hold_alone, is_alive, let_go
 
 _PREFIX = "mlcommons-tasks-node-"
 _LOCK = "node.lock"
@@ -70,7 +70,7 @@ def data_folder(path: Path, *, patience_s: float = 5.0) -> Folder:
     deadline = time.monotonic() + patience_s
     while not _try_lock(lock):
         owner = _owner(lock)
-        if (owner and _is_alive(owner)) or time.monotonic() > deadline:
+        if (owner and is_alive(owner)) or time.monotonic() > deadline:
             let_go(lock)
             raise StartError(
                 f"the data folder {path} is in use by another node" + (f" (process {owner})" if owner else ""),
@@ -125,13 +125,3 @@ def _unlock(lock: int) -> None:
 def _owner(lock: int) -> int:
     content = os.pread(lock, 20, 0)
     return int(content) if content.isdigit() else 0
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -17,13 +17,17 @@ from pathlib import Path
 # behind, in the same process group, that reads our pipe: a line means "all is well, go", the end of the pipe
 # means that we are dead. The group is the watcher's own, so its number cannot belong to strangers by then.
 # $1 is the time in seconds between asking and killing.
+# Written for any POSIX shell: dash knows descriptors of one digit only, and its kill no `--` without `-s`.
 _GUARD = """
 exec 3<&0 </dev/null
 grace=$1; shift
 ( trap '' TERM INT HUP
   if ! read -r line <&3; then
     kill -s TERM -- -$$
-    sleep "$grace"
+    while [ "$grace" -gt 0 ] && kill -s 0 $$; do
+      sleep 1
+      grace=$((grace - 1))
+    done
     kill -s KILL -- -$$
   fi ) &
 exec 3<&-
@@ -55,16 +59,21 @@ def hold_alone(fd: int) -> int:
     return fd
 
 
-def let_go(fd: int) -> None:
+def let_go(fd: int, farewell: bytes = b"") -> None:
     """Close a descriptor given to `hold_alone`; does nothing in a forked child, which has it no more."""
     with _mutex:
         mine = fd in _ours
         _ours.discard(fd)
     if mine:
+        if farewell:
+            with contextlib.suppress(OSError):  # nobody may be there to read it
+                os.write(fd, farewell)
         os.close(fd)
 
 
 def _close_in_child() -> None:
+    global _mutex  # noqa: PLW0603 - a thread that is not there any more may have held it
+    _mutex = threading.Lock()
     for fd in _ours:
         with contextlib.suppress(OSError):
             os.close(fd)
@@ -84,6 +93,7 @@ class GuardedProcess:
         keep_fds: Sequence[int] = (),
     ) -> None:
         """Start it; `keep_fds` stay open in it, so that a lock of theirs is held as long as it lives."""
+        self._parent = os.getpid()
         reader, writer = os.pipe()
         self._pipe = hold_alone(writer)
         try:
@@ -110,7 +120,9 @@ class GuardedProcess:
         return self._popen.pid
 
     def poll(self) -> int | None:
-        """Give its exit code, or None as long as it runs."""
+        """Give its exit code, or None as long as it runs; a forked child, which cannot know the code, gets -1."""
+        if os.getpid() != self._parent:
+            return None if is_alive(self.pid) else -1
         code = self._popen.poll()
         if code is not None:
             self._release()
@@ -134,8 +146,15 @@ class GuardedProcess:
 
     def _release(self) -> None:
         """Send the watcher home."""
-        pipe, self._pipe = self._pipe, -1
-        if pipe >= 0:
-            with contextlib.suppress(OSError):  # it may be gone already
-                os.write(pipe, b"\n")
-            let_go(pipe)
+        let_go(self._pipe, b"\n")
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether there is a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,6 +95,8 @@ class EmbeddedNode:
         """Start the process and return at once; `wait_ready` waits for it."""
         if self._process is not None:
             raise RuntimeError("the node was started already")
+        if self._wanted_port:
+            _check_free(self._wanted_port)
         self._folder = data_folder(self._data_dir) if self._data_dir else temporary_folder()
         try:
             self._home = Home(self._folder.path)
@@ -228,3 +231,16 @@ class EmbeddedNode:
 
     def _failed(self, reason: str) -> StartError:
         return StartError(reason, hint=f"Its log is {self.log}", log_tail=self.log_tail())
+
+
+def _check_free(port: int) -> None:
+    """Say in one sentence what the node would say in forty lines."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise StartError(
+                f"port {port} cannot be had for the OpenSearch node: {error.strerror or error}",
+                hint="Name another, or 0 for a free one.",
+            ) from error
