@@ -30,6 +30,9 @@ class Backend(Protocol):
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until it answers; raise StartError if it does not."""
 
+    def speed_up_next_start(self) -> None:
+        """Begin what makes the next start faster, in the background."""
+
     def stop(self) -> None:
         """Stop what `start` started; may be called twice."""
 
@@ -43,6 +46,7 @@ class EmbeddedBackend:
         self._settings = settings
         self._progress = progress
         self._node: Any = None
+        self._recording: Any = None
 
     @property
     def url(self) -> str:
@@ -68,8 +72,16 @@ class EmbeddedBackend:
         """Wait until the node answers."""
         self._node.wait_ready(timeout_s)
 
+    def speed_up_next_start(self) -> None:
+        """Record the node's AOT cache unless there is one: about 20 s of a niced process, once for a version."""
+        from mlcommons_tasks.node.recording import start_recording_in_background
+
+        self._recording = start_recording_in_background(self._node.distribution)
+
     def stop(self) -> None:
-        """Stop the node."""
+        """Stop the node, and a recording that is not done."""
+        if self._recording is not None:
+            self._recording.stop(0.5)
         if self._node is not None:
             self._node.stop()
 
@@ -103,10 +115,14 @@ class MemoryBackend:
     def wait_ready(self, timeout_s: float) -> None:
         """Return at once: it is ready when it has started."""
 
+    def speed_up_next_start(self) -> None:
+        """Do nothing: it starts in milliseconds."""
+
     def stop(self) -> None:
         """Stop the server."""
         if self._server is not None:
             self._server.close()
+            self._server.process.stdout.close()  # which its own close forgets
 
 
 class ExistingBackend:
@@ -122,6 +138,9 @@ class ExistingBackend:
 
     def wait_ready(self, timeout_s: float) -> None:
         """Do nothing: the application waits for it."""
+
+    def speed_up_next_start(self) -> None:
+        """Do nothing: it is not ours."""
 
     def stop(self) -> None:
         """Do nothing: it is not ours."""

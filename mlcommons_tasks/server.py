@@ -96,8 +96,7 @@ def serve(
         if facts.has_ml_commons:
             on_ml_commons()
         ready = Ready(address_of(listener), backend.kind, _shown(over), facts.version, os.getpid())
-        if backend.kind == "embedded":
-            _record_aot_cache(settings)
+        backend.speed_up_next_start()
         run_workers(over, listener, lambda: announce(ready))
 
 
@@ -188,7 +187,3 @@ def _shown(settings: Settings) -> str:
     from mlcommons_tasks.app import endpoint_of
 
     return endpoint_of(settings).url
-
-
-def _record_aot_cache(settings: Settings) -> None:
-    log.debug("no AOT cache is recorded for %s", settings.opensearch_version)

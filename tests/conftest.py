@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from osmem_server import OsmemServer
 
 from mlcommons_tasks import running_service
+from mlcommons_tasks.backend import Backend, MemoryBackend, Running
 from mlcommons_tasks.server import RunningService
 from tests.services import Service, service
 
@@ -32,9 +32,9 @@ def opensearch_url(embedded_service: Service) -> str:
 
 
 @pytest.fixture
-def memory_server() -> Iterator[OsmemServer]:
+def memory_server() -> Iterator[Backend]:
     """An in-memory OpenSearch of the test's own."""
-    with OsmemServer.start() as server:
+    with Running(MemoryBackend()) as server:
         yield server
 
 

@@ -1,0 +1,199 @@
+"""One suite for the stores on every OpenSearch we offer: the in-memory server and the embedded node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from mlcommons_tasks.backend import Backend
+from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, UpstreamError
+from mlcommons_tasks.model import MLModel
+from mlcommons_tasks.store.cluster import Cluster
+from mlcommons_tasks.store.connection import open_client
+from mlcommons_tasks.store.mappings import MODEL_INDEX, TASK_INDEX, model_index_body, task_index_body
+from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.sources import SourceIndex
+from mlcommons_tasks.store.tasks import TaskStore
+from mlcommons_tasks.store.upstream import Endpoint, Upstream
+from mlcommons_tasks.task import FunctionName, InputType, MLTask
+
+JSON = [("Content-Type", "application/json")]
+
+
+class Stores:
+    """Everything of the store room, over one OpenSearch."""
+
+    def __init__(self, url: str) -> None:
+        endpoint = Endpoint.at(url)
+        self.client = open_client(endpoint)
+        self.upstream = Upstream(endpoint)
+        self.tasks = TaskStore(self.client, self.upstream)
+        self.models = ModelStore(self.client, self.upstream)
+        self.sources = SourceIndex(self.upstream)
+        self.cluster = Cluster(self.client)
+
+    def close(self) -> None:
+        self.client.indices.delete(index=f"{TASK_INDEX},{MODEL_INDEX},contract", params={"ignore_unavailable": "true"})
+        self.client.close()
+        self.upstream.close()
+
+
+@pytest.fixture(params=["memory", "embedded"])
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    """The stores over one OpenSearch after the other, with none of our indices there."""
+    if request.param == "embedded":
+        found = Stores(request.getfixturevalue("opensearch_url"))
+    else:
+        server: Backend = request.getfixturevalue("memory_server")
+        found = Stores(server.url)
+    found.client.indices.delete(index=f"{TASK_INDEX},{MODEL_INDEX}", params={"ignore_unavailable": "true"})
+    yield found
+    found.close()
+
+
+def a_task() -> MLTask:
+    return MLTask.training(FunctionName.KMEANS, InputType.SEARCH_QUERY, "node-1", 1_000)
+
+
+def found_ids(stores: Stores) -> list[str]:
+    answer = stores.tasks.search(b'{"query":{"term":{"function_name":"KMEANS"}}}', {}, JSON)
+    return [hit["_id"] for hit in json.loads(answer.payload)["hits"]["hits"]]
+
+
+def test_a_stored_task_is_read_and_found_at_once(stores: Stores) -> None:
+    """After create returns, a GET gives the source as it was sent and a search finds it."""
+    task_id, _ = stores.tasks.create(a_task())
+
+    source = stores.tasks.source(task_id)
+    assert source is not None
+    assert json.loads(source) == a_task().source()
+    assert found_ids(stores) == [task_id]
+
+
+def test_every_step_is_seen_at_once(stores: Stores) -> None:
+    """After update returns, GET and search show the new state, and the document's version counts the writes."""
+    created = a_task()
+    task_id, written = stores.tasks.create(created)
+    running = created.running(2_000)
+    written = stores.tasks.update(task_id, created, running, written)
+    completed = running.completed("m1", 3_000)
+    stores.tasks.update(task_id, running, completed, written)
+
+    source = stores.tasks.source(task_id)
+    assert source is not None
+    assert json.loads(source) == completed.source()
+    answer = stores.tasks.search(b'{"query":{"term":{"state":"COMPLETED"}}}', {"version": "true"}, JSON)
+    (hit,) = json.loads(answer.payload)["hits"]["hits"]
+    assert (hit["_id"], hit["_version"]) == (task_id, 3)
+
+
+def test_a_write_that_comes_too_late_is_refused(stores: Stores) -> None:
+    """An update that expects an older write is a 409 and changes nothing."""
+    created = a_task()
+    task_id, first = stores.tasks.create(created)
+    stores.tasks.update(task_id, created, created.running(2_000), first)
+
+    with pytest.raises(UpstreamError) as caught:
+        stores.tasks.update(task_id, created, created.failed("late", 3_000), first)
+
+    assert caught.value.status == 409
+    position = stores.tasks.position(task_id)
+    assert position is not None
+    assert position.state == "RUNNING"
+
+
+def test_what_is_missing_is_none(stores: Stores) -> None:
+    """A task or model that is not there is None, whether its index is there or not."""
+    assert stores.tasks.source("nope") is None
+    assert stores.tasks.position("nope") is None
+    assert stores.models.source("nope", with_content=True) is None
+    assert not stores.tasks.index_exists()
+
+    stores.tasks.create(a_task())
+
+    assert stores.tasks.index_exists()
+    assert stores.tasks.source("nope") is None
+    assert stores.tasks.position("nope") is None
+
+
+def test_an_update_of_what_was_deleted_brings_nothing_back(stores: Stores) -> None:
+    """A deleted task stays deleted: the next step's write is refused."""
+    created = a_task()
+    task_id, written = stores.tasks.create(created)
+    assert stores.tasks.delete(task_id, {}).status == 200
+
+    with pytest.raises((UpstreamError, IndexNotFound)):
+        stores.tasks.update(task_id, created, created.running(2_000), written)
+
+    assert stores.tasks.source(task_id) is None
+    assert stores.tasks.delete(task_id, {}).status == 404
+
+
+def test_a_search_without_index_is_empty(stores: Stores) -> None:
+    """Before the first task a search answers 200 with no hits, and makes no index."""
+    answer = stores.tasks.search(b"{}", {}, JSON)
+
+    assert answer.status == 200
+    assert json.loads(answer.payload)["hits"]["total"] == {"value": 0, "relation": "eq"}
+    assert not stores.tasks.index_exists()
+
+
+def test_the_indices_are_made_with_the_plugins_mapping(stores: Stores) -> None:
+    """The first write makes an index with exactly our mapping, not one that OpenSearch guessed."""
+    stores.tasks.create(a_task())
+    stores.models.create(MLModel(FunctionName.KMEANS, b"{}"))
+
+    for name, body in ((TASK_INDEX, task_index_body()), (MODEL_INDEX, model_index_body())):
+        stored = stores.client.indices.get_mapping(index=name)[name]["mappings"]
+        assert without_object_types(stored) == without_object_types(body["mappings"])
+
+
+def without_object_types(mapping: object) -> object:
+    """Drop `type: object`, which OpenSearch leaves out."""
+    if not isinstance(mapping, dict):
+        return mapping
+    return {key: without_object_types(value) for key, value in mapping.items() if (key, value) != ("type", "object")}
+
+
+def test_a_model_keeps_its_bytes(stores: Stores) -> None:
+    """Content comes back byte for byte, and only when it is asked for."""
+    content = bytes(range(256))
+    model_id = stores.models.create(MLModel(FunctionName.KMEANS, content))
+
+    with_content = stores.models.source(model_id, with_content=True)
+    without = stores.models.source(model_id, with_content=False)
+
+    assert with_content is not None
+    assert without is not None
+    assert json.loads(with_content) == MLModel(FunctionName.KMEANS, content).source()
+    assert "model_content" not in json.loads(without)
+
+
+def test_sources_are_read_in_order_with_their_total(stores: Stores) -> None:
+    """A caller's search gives the sources of its hits in order, and how many documents match in all."""
+    lines = "".join(f'{{"index":{{"_id":"{n}"}}}}\n{{"n":{n}}}\n' for n in range(5))
+    stores.client.bulk(body=lines, index="contract", params={"refresh": "true"})
+
+    total, sources = stores.sources.read(("contract",), {"size": 3, "sort": [{"n": "desc"}]}, {})
+
+    assert total == 5
+    assert sources == [{"n": 4}, {"n": 3}, {"n": 2}]
+
+
+def test_a_missing_source_index_is_said(stores: Stores) -> None:
+    """Reading from an index that is not there says so in OpenSearch's words."""
+    with pytest.raises((UpstreamError, IndexNotFound), match=r"no such index \[contract-missing\]"):
+        stores.sources.read(("contract-missing",), {}, {})
+
+
+def test_workers_are_nodes_of_the_cluster(stores: Stores) -> None:
+    """A task's worker is a node that the cluster lists."""
+    assert stores.cluster.next_worker_node() in stores.client.nodes.info()["nodes"]
+
+
+def test_nobody_there_is_said(stores: Stores) -> None:
+    """Without an OpenSearch a read is StoreUnavailable."""
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        Upstream(Endpoint.at("http://127.0.0.1:9")).request("GET", "/")
