@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,14 +21,25 @@ LONGEST_REQUEST_LINE = 8190
 
 
 def run_workers(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
-    """Run workers on `listener` until a signal ends them; leaves by SystemExit."""
-    _Workers(settings, listener, announce).run()
+    """Run workers on `listener` until a signal ends them, and close it; leaves by SystemExit.
+
+    A worker ends here for good: what the caller holds, such as a node, is its master's to stop.
+    """
+    master = os.getpid()
+    try:
+        _Workers(settings, listener.detach(), announce).run()
+    except SystemExit as end:
+        if os.getpid() == master:
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)
 
 
 class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's master, configured from our settings."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, listener: int, announce: Callable[[], None]) -> None:
         self._settings = settings
         self._listener = listener
         self._announce = announce
@@ -38,7 +50,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load_config(self) -> None:
         """Tell gunicorn what to do."""
         settings = {
-            "bind": f"fd://{self._listener.fileno()}",
+            "bind": f"fd://{self._listener}",
             "worker_class": "gthread",
             "workers": self._settings.workers,
             "threads": self._settings.threads,
