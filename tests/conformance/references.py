@@ -97,9 +97,9 @@ class References:
     def _reference(self, node: json_spans.Node) -> str | None:
         for rule in RULES:
             if rule.path.fullmatch(node.path) and rule.looks(node.value):
-                if not rule.numbered:
-                    return f"<{rule.kind}>"
-                return None if str(node.value) in self._given else self._name(rule.kind, node.value)
+                if rule.kind != "took" and str(node.value) in self._given:
+                    return None
+                return self._name(rule.kind, node.value) if rule.numbered else f"<{rule.kind}>"
         return None
 
     def _name(self, kind: str, value: Any) -> str:

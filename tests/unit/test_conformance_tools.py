@@ -124,8 +124,8 @@ def test_an_id_inside_a_longer_text_is_the_same_reference():
 
 def test_what_the_case_sent_is_no_reference():
     """A stored value must come back as it was."""
-    references = References(f'{{"model_id":"{ID}","create_time":1647545342556}}')
-    text = f'{{"model_id":"{ID}","create_time":1647545342556}}'
+    text = f'{{"model_id":"{ID}","create_time":1647545342556,"model_content":"AAEC"}}'
+    references = References(text)
 
     assert references.apply(text) == text
 
