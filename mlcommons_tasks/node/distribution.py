@@ -28,6 +28,7 @@ Progress = Callable[[int, int], None]
 LOCKS = Path(__file__).parent / "locks"
 _THREADS = 8
 _CHUNK = 64 * 1024
+_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,7 @@ def _maven_central() -> str:
 
 def _download(lock: Lock, folder: Path, maven_url: str, progress: Progress | None) -> None:
     import pooch
+    import requests
 
     pooch.get_logger().setLevel("ERROR")
     files = {file.path: file for file in lock.files}
@@ -252,8 +254,17 @@ def _download(lock: Lock, folder: Path, maven_url: str, progress: Progress | Non
 
     def fetch_one(file: LockedFile) -> None:
         meter = _Meter(file.size, count)
+        http = pooch.HTTPDownloader(progressbar=meter, chunk_size=_CHUNK, timeout=_TIMEOUT_S)
+
+        def download(*arguments: Any) -> None:
+            try:
+                http(*arguments)
+            except requests.HTTPError as error:
+                error.response.close()  # its body was not read, so its connection is still open
+                raise
+
         try:
-            store.fetch(file.path, downloader=pooch.HTTPDownloader(progressbar=meter, chunk_size=_CHUNK, timeout=30))
+            store.fetch(file.path, downloader=download)
         except Exception as error:
             raise _explained(error, file, maven_url) from error
         meter.finish()
