@@ -1,0 +1,91 @@
+"""README's coverage table, made from the recordings: `python -m tests.conformance.coverage` writes it anew."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from .recordings import RECORDINGS, VERSION, read
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- coverage -->", "<!-- /coverage -->"
+ML = r"/_plugins/_ml"
+
+#: A route as README names it, the requests that are its, and what else there is to say.
+ROUTES = (
+    (f"`GET {ML}/tasks/<id>`", rf"(GET|HEAD|OPTIONS) {ML}/tasks/(?!_search)[^/?]+/?", ""),
+    (f"`DELETE {ML}/tasks/<id>`", rf"DELETE {ML}/tasks/(?!_search)[^/?]+/?", ""),
+    (
+        f"`GET`, `POST {ML}/tasks/_search`",
+        rf"(GET|POST) {ML}/tasks/_search/?",
+        "body passed through, OpenSearch's own hits",
+    ),
+    (
+        f"`POST {ML}/tasks/<id>/_cancel`",
+        rf"POST {ML}/tasks/[^/?]+/_cancel/?",
+        "no remote jobs here, so none is cancelled",
+    ),
+    (f"`POST {ML}/_train/kmeans`", rf"POST {ML}/_train/[^/?]+/?(?!.*[?&]async)", "real training"),
+    (f"`POST {ML}/_train/kmeans?async=true`", rf"POST {ML}/_train/[^/?]+/?\?.*async", "real training"),
+    (
+        f"`GET {ML}/models/<id>`",
+        rf"(GET|HEAD|OPTIONS) {ML}/models/(?!_search)[^/?]+/?",
+        "`return_content` gives our JSON, as base64",
+    ),
+    (f"`DELETE {ML}/models/<id>`", rf"DELETE {ML}/models/(?!_search)[^/?]+/?", ""),
+    (f"`GET`, `POST {ML}/models/_search`", rf"(GET|POST) {ML}/models/_search/?", ""),
+    (
+        f"other methods and paths under `{ML}`",
+        r"[A-Z]+ /+(_plugins|_PLUGINS|_ml|_opendistro)/.*",
+        "405, OPTIONS, unknown paths",
+    ),
+    ("`.plugins-ml-task`, `.plugins-ml-model`", r"[A-Z]+ /\.plugins-ml-.*", "mapping, settings and stored documents"),
+)
+LINES_BELOW = (
+    "| every other path | forwarded | integration tests with real requests, `tests/integration/test_proxy.py` |",
+)
+
+
+def recorded_in_all() -> int:
+    """Return how many requests are recorded below ML Commons' paths and indices."""
+    return sum(1 for _ in _requests())
+
+
+def _requests() -> Iterator[str]:
+    for path in sorted((RECORDINGS / VERSION).glob("*.json")):
+        for entry in read(path.stem, path.parent).cases.values():
+            yield from (reply["request"] for reply in entry["replies"])
+
+
+def requests_recorded() -> Counter[str]:
+    """Return how many recorded requests each route has."""
+    return Counter(route for request in _requests() if (route := _route_of(request)) is not None)
+
+
+def _route_of(request: str) -> str | None:
+    for route, pattern, _ in ROUTES:
+        if re.match(pattern + ("" if "async" in pattern else r"(\?|$)"), request):
+            return route
+    return None
+
+
+def table() -> str:
+    """Return the table in Markdown."""
+    found = requests_recorded()
+    lines = ["| route | recorded requests | notes |", "|---|---|---|"]
+    lines += [f"| {route} | {found[route]} | {notes} |" for route, _, notes in ROUTES]
+    return "\n".join([*lines, *LINES_BELOW])
+
+
+def written() -> str:
+    """Return README with the table in its place."""
+    text = README.read_text("utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    README.write_text(written(), "utf-8")
