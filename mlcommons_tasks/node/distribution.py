@@ -260,7 +260,8 @@ def _download(lock: Lock, folder: Path, maven_url: str, progress: Progress | Non
             try:
                 http(*arguments)
             except requests.HTTPError as error:
-                error.response.close()  # its body was not read, so its connection is still open
+                if error.response is not None:
+                    error.response.close()  # its body was not read, so its connection is still open
                 raise
 
         try:

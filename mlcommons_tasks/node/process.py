@@ -38,7 +38,7 @@ JVM_FLAGS = (
     "-XX:+ExitOnOutOfMemoryError",
     "--enable-native-access=ALL-UNNAMED",
 )
-_CRASHES = (-signal.SIGABRT, -signal.SIGBUS, -signal.SIGSEGV, -signal.SIGILL)
+_ENDED = (0, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)  # by somebody, not by itself
 _JVM_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 _PUBLISHED = re.compile(rb"HttpServerTransport *\] publish_address \{127\.0\.0\.1:(\d+)\}")
 
@@ -76,6 +76,7 @@ class EmbeddedNode:
         self._owner = 0
         self._last_log = ""
         self._aot = False
+        self._suspect: Path | None = None
 
     def __enter__(self) -> EmbeddedNode:
         self.start()
@@ -121,16 +122,20 @@ class EmbeddedNode:
         return GuardedProcess(command, home.log, cwd=home.path, env=env, keep_fds=[folder.lock])
 
     def _relaunch(self, code: int) -> bool:
-        """Start again without the ahead-of-time cache when Java crashed with it, and throw that away."""
-        if not self._aot or code not in _CRASHES or self._folder is None or self._home is None:
+        """Start again without the ahead-of-time cache, for a damaged one shows in many ways."""
+        if not self._aot or code in _ENDED or self._folder is None or self._home is None:
             return False
-        file = aot.cache_file(self.distribution, JVM_FLAGS)
-        if file:
-            with contextlib.suppress(OSError):
-                file.unlink()
         self._use_aot = False
+        self._suspect = aot.cache_file(self.distribution, JVM_FLAGS)
         self._process = self._launch(self._folder, self._home)
         return True
+
+    def _convict(self) -> None:
+        """Throw the ahead-of-time cache away when the node runs without it, and only without it."""
+        suspect, self._suspect = self._suspect, None
+        if suspect:
+            with contextlib.suppress(OSError):
+                suspect.unlink()
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Wait until the node answers and its data is there; StartError with the log's tail when it does not."""
@@ -145,6 +150,7 @@ class EmbeddedNode:
             status = self._health()
             answered = answered or (time.monotonic() if status else 0.0)
             if status in ("green", "yellow") or (answered and time.monotonic() > answered + _RED_FOR_S):
+                self._convict()
                 return
             if time.monotonic() > deadline:
                 raise self._failed(f"the OpenSearch node was not ready within {timeout_s:g} seconds")
