@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-READY_S = 120.0
+READY_S = 300.0
 STOP_S = 15.0
 
 
@@ -52,10 +52,15 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 def start_service(*flags: str, environment: dict[str, str] | None = None) -> Service:
     """Start a service on a free port and wait for its ready line."""
+    return start([sys.executable, "-m", "mlcommons_tasks", "serve", "--port", "0", *flags], environment)
+
+
+def start(command: Sequence[str], environment: dict[str, str] | None = None) -> Service:
+    """Start a command that says by a JSON line that it is ready, and wait for the line."""
     log = Path(tempfile.mkstemp(prefix="service-", suffix=".log")[1])
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlcommons_tasks", "serve", "--port", "0", *flags],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -75,7 +80,21 @@ def start_service(*flags: str, environment: dict[str, str] | None = None) -> Ser
 @contextlib.contextmanager
 def service(*flags: str, environment: dict[str, str] | None = None) -> Iterator[Service]:
     """Run a service for the length of a block."""
-    running = start_service(*flags, environment=environment)
+    with stopping(start_service(*flags, environment=environment)) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def plugin_node() -> Iterator[Service]:
+    """Run a node with the real plugin for the length of a block."""
+    command = [sys.executable, "-m", "mlcommons_tasks", "node", "start", "--ml-commons", "--port", "0"]
+    with stopping(start(command)) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def stopping(running: Service) -> Iterator[Service]:
+    """Stop a service at the end of a block, by force if it does not go."""
     try:
         yield running
     finally:

@@ -1,17 +1,22 @@
 """Runs the cases live on two servers and prints a table of where they differ.
 
-    python -m tests.conformance.differences --ours URL --theirs URL [--topic T ...] [--verbose]
+    python -m tests.conformance.differences [--ours URL] [--theirs URL] [--topic T ...] [--verbose]
 
-Both lose their ML tasks and models: give it nodes of their own. Exit code 1 when there is a difference.
+Without URLs it starts both sides itself. Both lose their ML tasks and models: give it nodes of their own.
+Exit code 1 when there is a difference.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+
+from tests.services import plugin_node, service
 
 from . import cases, player
 from .compare import Difference, differences
@@ -32,15 +37,22 @@ def of_case(case: cases.Case, ours: str, theirs: str) -> list[Difference]:
 def main(arguments: list[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ours", required=True, help="the service")
-    parser.add_argument("--theirs", required=True, help="a node with the plugin")
+    parser.add_argument("--ours", help="the service; default: one of our own")
+    parser.add_argument("--theirs", help="a node with the plugin; default: one of our own")
     parser.add_argument("--topic", action="append", choices=cases.topics(), help="only this one (repeatable)")
     parser.add_argument("--verbose", action="store_true", help="print the differences below the table")
     options = parser.parse_args(arguments)
-    ours, theirs = options.ours.rstrip("/"), options.theirs.rstrip("/")
+    with contextlib.ExitStack() as started:
+        ours = options.ours or started.enter_context(service()).url
+        theirs = options.theirs or started.enter_context(plugin_node()).url
+        return compare_all(ours.rstrip("/"), theirs.rstrip("/"), options.topic or cases.topics(), options.verbose)
+
+
+def compare_all(ours: str, theirs: str, topics: Sequence[str], verbose: bool) -> int:
+    """Run the cases on both sides and print where they differ; return the exit code."""
     table = Table("topic", "case", "step", "request", "what", title="Differences")
     console, found, total = Console(), [], 0
-    for topic in options.topic or cases.topics():
+    for topic in topics:
         for case in cases.load(topic):
             total += 1
             for difference in of_case(case, ours, theirs):
@@ -48,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
                 table.add_row(topic, case.name, str(difference.step), difference.request[:60], difference.what[:120])
     if found:
         console.print(table)
-    if options.verbose:
+    if verbose:
         for case, difference in found:
             console.print(f"\n{case.id}\n{difference}", markup=False, highlight=False)
     differing = len({case.id for case, _ in found})

@@ -13,6 +13,8 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
+from tests.services import plugin_node
+
 from . import cases, player, recordings
 
 
@@ -38,10 +40,13 @@ def record(base_url: str, topic: str, about: dict[str, str], folder: Path) -> in
 def main(arguments: list[str] | None = None) -> int:
     """Record the topics asked for, all by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", required=True, help="a node with the plugin, to which nothing else talks")
+    parser.add_argument("--url", help="a node with the plugin, to which nothing else talks; default: one of our own")
     parser.add_argument("--topic", action="append", choices=cases.topics(), help="only this one (repeatable)")
     parser.add_argument("--out", type=Path, help="default: fixtures/recordings/<version>")
     options = parser.parse_args(arguments)
+    if options.url is None:
+        with plugin_node() as node:
+            return main([*(arguments if arguments is not None else sys.argv[1:]), "--url", node.url])
     url = options.url.rstrip("/")
     about = versions(url)
     if not about["ml_commons"]:

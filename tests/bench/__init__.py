@@ -1,0 +1,1 @@
+"""`make bench`: the service beside the real plugin, in one run, on one machine."""
