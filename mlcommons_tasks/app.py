@@ -13,20 +13,22 @@ from mlcommons_tasks.config import EMBEDDED, MEMORY, Settings, SettingsError
 from mlcommons_tasks.execution.executors import TrainingPool
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.training import Trainer, warm_up
+from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.failures import handle_failures
 from mlcommons_tasks.rest.models import models_blueprint
-from mlcommons_tasks.rest.proxy import forward, proxy_blueprint
+from mlcommons_tasks.rest.proxy import forward, is_forwarded, proxy_blueprint
 from mlcommons_tasks.rest.routing import ElsewhereConverter, ExactMethodsRule, RawPaths, SegmentConverter
 from mlcommons_tasks.rest.tasks import tasks_blueprint
 from mlcommons_tasks.rest.train import train_blueprint
 from mlcommons_tasks.store.cluster import Cluster, ClusterFacts, wait_for_cluster
-from mlcommons_tasks.store.connection import open_client
+from mlcommons_tasks.store.connection import Client, open_client
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.sources import SourceIndex
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.store.upstream import Endpoint, Upstream
 
 EXTENSION = "mlcommons_tasks"  #: where an app keeps its `Service`
+FIRST_WITH_VERSION_HEADER = 3  #: the first major version of OpenSearch that says its version in every answer
 
 
 @dataclass
@@ -37,16 +39,22 @@ class Service:
     runner: TaskRunner
     pool: TrainingPool
     upstream: Upstream
+    client: Client
     closed: bool = field(default=False)
+
+    def end_trainings(self, grace_s: float) -> None:
+        """Let trainings end for `grace_s` seconds, then end the others as FAILED; requests are answered still."""
+        self.runner.close(grace_s)
+        self.pool.close()
 
     def close(self, grace_s: float = 0.0) -> None:
         """Let trainings end for `grace_s` seconds, end the others as FAILED, and free what is held."""
         if self.closed:
             return
         self.closed = True
-        self.runner.close(grace_s)
-        self.pool.close()
+        self.end_trainings(grace_s)
         self.upstream.close()
+        self.client.close()
 
 
 def endpoint_of(settings: Settings) -> Endpoint:
@@ -69,10 +77,13 @@ def endpoint_of(settings: Settings) -> Endpoint:
     )
 
 
-def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None, *, clock: Clock | None = None, facts: ClusterFacts | None = None
+) -> Flask:
     """Return the WSGI application over a running OpenSearch.
 
-    Without `settings` they are read from the environment. Waits for OpenSearch as long as they say.
+    Without `settings` they are read from the environment. Waits for OpenSearch as long as they say; with `facts`,
+    which somebody found out already, it does not even ask.
 
     Raises:
         SettingsError: a setting cannot be used.
@@ -82,8 +93,9 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     endpoint = endpoint_of(settings)
     client = open_client(endpoint)
     cluster = Cluster(client)
-    facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
-    cluster.check_permissions()
+    if facts is None:
+        facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
+        cluster.check_permissions()
     upstream = Upstream(endpoint, connections=settings.threads * 2)
     tasks, models, sources = TaskStore(client, upstream), ModelStore(client, upstream), SourceIndex(upstream)
     pool = TrainingPool(settings.trainings, warm_up)
@@ -94,22 +106,28 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     app.url_map.merge_slashes = False
     app.url_map.converters.update(segment=SegmentConverter, elsewhere=ElsewhereConverter)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY + 1  # a stream that ends there cannot be told from a longer one
     app.register_blueprint(tasks_blueprint(tasks))
     app.register_blueprint(models_blueprint(models))
     app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query))
     app.register_blueprint(proxy_blueprint(upstream))
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
-    version_header = f"OpenSearch/{facts.version} (opensearch)"
+    own_headers = {}
+    if int(facts.version.split(".")[0]) >= FIRST_WITH_VERSION_HEADER:
+        own_headers["X-OpenSearch-Version"] = f"OpenSearch/{facts.version} (opensearch)"
 
     @app.after_request
     def finish(response: Response) -> Response:
-        response.headers.setdefault("X-OpenSearch-Version", version_header)
+        if is_forwarded():
+            return response
+        for name, value in own_headers.items():
+            response.headers.setdefault(name, value)
         if "X-Opaque-Id" in request.headers:
             response.headers["X-Opaque-Id"] = request.headers["X-Opaque-Id"]
         return response
 
-    service = Service(facts, runner, pool, upstream)
+    service = Service(facts, runner, pool, upstream, client)
     app.extensions[EXTENSION] = service
     atexit.register(service.close)
     return app

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.workers.gthread import ThreadWorker
 
 from mlcommons_tasks.app import EXTENSION, create_app
 from mlcommons_tasks.config import Settings
+from mlcommons_tasks.errors import BadRequest, ServerError, TaskPluginError
+from mlcommons_tasks.store.cluster import ClusterFacts
+from mlcommons_tasks.wire.envelope import error_body
+from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
 
 DRAIN_S = 2  #: how long running requests and trainings may take once the service is told to stop
+END_S = 5  #: how long a worker may take to end in all, the last states of its tasks written
 KEEP_ALIVE_S = 75
 LONGEST_REQUEST_LINE = 8190
+LONGEST_HEADER = 16 * 1024
+MOST_HEADERS = 1000
 
 
-def run_workers(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
+def run_workers(settings: Settings, facts: ClusterFacts, listener: socket.socket, announce: Callable[[], None]) -> None:
     """Run workers on `listener` until a signal ends them, and close it; leaves by SystemExit.
 
     A worker ends here for good: what the caller holds, such as a node, is its master's to stop.
     """
     master = os.getpid()
     try:
-        _Workers(settings, listener.detach(), announce).run()
+        _Master(_Workers(settings, facts, listener.detach(), announce)).run()
     except SystemExit as end:
         if os.getpid() == master:
             raise
@@ -36,28 +47,96 @@ def run_workers(settings: Settings, listener: socket.socket, announce: Callable[
         os._exit(end.code if isinstance(end.code, int) else 0)
 
 
-class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's master, configured from our settings."""
+class _Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's master, for which Ctrl-C is as good as SIGTERM: workers end their tasks first."""
 
-    def __init__(self, settings: Settings, listener: int, announce: Callable[[], None]) -> None:
+    def handle_int(self) -> None:
+        """End the workers, and with them the service."""
+        self.handle_term()
+
+    def handle_hup(self) -> None:
+        """End with the terminal; gunicorn would start new workers."""
+        self.handle_term()
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc]  # likewise
+    """gunicorn's worker, which never answers HTML, and ends its trainings while it ends its requests."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ending: threading.Thread | None = None
+
+    def end_trainings(self, service: Any) -> None:
+        """End the trainings of this worker, once; return when they are ended."""
+        if self._ending is None:
+            self._ending = threading.Thread(target=service.end_trainings, args=(DRAIN_S,), name="end-trainings")
+            self._ending.start()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to end."""
+        super().handle_exit(sig, frame)
+        service = self.app.service
+        if service is not None:
+            self.end_trainings(service)
+
+    def close_service(self) -> None:
+        """End what the worker holds."""
+        service = self.app.service
+        if service is None:
+            return
+        self.end_trainings(service)
+        if self._ending is not None:
+            self._ending.join()
+        service.close()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer a request that is none as OpenSearch does; gunicorn would send a page."""
+        error: TaskPluginError
+        if isinstance(exc, LimitRequestLine):
+            error = BadRequest("An HTTP line is larger than 4096 bytes.", type="too_long_http_line_exception")
+        elif isinstance(exc, LimitRequestHeaders):
+            error = BadRequest("HTTP header is larger than 16384 bytes.", type="too_long_http_header_exception")
+        elif isinstance(exc, (ParseException, OSError)):
+            error = BadRequest(str(exc) or type(exc).__name__, type="illegal_argument_exception")
+        else:
+            self.log.error("a request broke", exc_info=exc)
+            error = ServerError("an unforeseen error; the service's log tells more")
+        payload = render_json(error_body(error))
+        head = (
+            f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nConnection: close\r\n"
+            f"Content-Type: {JSON_CONTENT_TYPE}\r\nContent-Length: {len(payload)}\r\n\r\n"
+        )
+        try:
+            client.sendall(head.encode("latin-1") + payload)
+        except OSError:
+            self.log.info("the client went away")
+
+
+class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
+    """What gunicorn is told, and the application it runs."""
+
+    def __init__(self, settings: Settings, facts: ClusterFacts, listener: int, announce: Callable[[], None]) -> None:
         self._settings = settings
+        self._facts = facts
         self._listener = listener
         self._announce = announce
         self._lifeline = os.pipe()
-        self._app: Any = None
+        self.service: Any = None
         super().__init__()
 
     def load_config(self) -> None:
         """Tell gunicorn what to do."""
         settings = {
             "bind": f"fd://{self._listener}",
-            "worker_class": "gthread",
+            "worker_class": _Worker,
             "workers": self._settings.workers,
             "threads": self._settings.threads,
             "keepalive": KEEP_ALIVE_S,
             "timeout": 120,
-            "graceful_timeout": DRAIN_S,
+            "graceful_timeout": END_S,
             "limit_request_line": LONGEST_REQUEST_LINE,
+            "limit_request_fields": MOST_HEADERS,
+            "limit_request_field_size": LONGEST_HEADER,
             "loglevel": "warning",
             "control_socket_disable": True,
             "post_fork": self._after_fork,
@@ -70,11 +149,13 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Any:
         """Build the application, in the worker."""
-        self._app = create_app(dataclasses.replace(self._settings, wait=max(self._settings.wait, 5.0)))
-        return self._app
+        app = create_app(self._settings, facts=self._facts)
+        self.service = app.extensions[EXTENSION]
+        return app
 
     def _after_fork(self, _server: Any, _worker: Any) -> None:
         """End this worker when its master, which alone holds the pipe's other end, is gone."""
+        self.cfg.set("graceful_timeout", DRAIN_S)  # of a worker's requests; its master waits for END_S
         reading, writing = self._lifeline
         os.close(writing)
 
@@ -85,10 +166,11 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         threading.Thread(target=end_with_master, name="end-with-master", daemon=True).start()
 
     def _after_start(self, worker: Any) -> None:
-        self._app.extensions[EXTENSION].pool.start()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the master says when to end
+        self.service.pool.start()
         if worker.age == 1:
             self._announce()
 
-    def _before_end(self, _server: Any, _worker: Any) -> None:
-        if self._app is not None:
-            self._app.extensions[EXTENSION].close(DRAIN_S)
+    def _before_end(self, _server: Any, worker: Any) -> None:
+        if os.getpid() == worker.pid:  # the master calls this as well, of a worker it finds dead
+            worker.close_service()

@@ -20,6 +20,8 @@ from mlcommons_tasks.errors import StartError
 if TYPE_CHECKING:
     from flask import Flask
 
+    from mlcommons_tasks.store.cluster import ClusterFacts
+
 log = logging.getLogger(__name__)
 
 
@@ -74,11 +76,13 @@ def serve(
     *,
     progress: Progress | None = None,
     on_ml_commons: Callable[[], None] = lambda: None,
+    on_wait: Callable[[str], None] = log.warning,
 ) -> None:
     """Run the service until SIGINT or SIGTERM, then exit with code 0.
 
     `announce` is called once, in a worker, when requests are answered; `progress` while something is fetched;
-    `on_ml_commons` if the cluster turns out to have the real plugin.
+    `on_ml_commons` if the cluster turns out to have the real plugin; `on_wait` when OpenSearch does not answer at
+    once.
 
     Raises:
         StartError: the service cannot start.
@@ -92,12 +96,12 @@ def serve(
 
         backend.wait_ready(settings.wait)
         over = dataclasses.replace(settings, opensearch=backend.url)
-        facts = _facts(over)
+        facts = _facts(over, on_wait)
         if facts.has_ml_commons:
             on_ml_commons()
         ready = Ready(address_of(listener), backend.kind, _shown(over), facts.version, os.getpid())
         backend.speed_up_next_start()
-        run_workers(over, listener, lambda: announce(ready))
+        run_workers(over, facts, listener, lambda: announce(ready))
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def _interrupts_as_exit() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _facts(settings: Settings) -> Any:
+def _facts(settings: Settings, on_wait: Callable[[str], None]) -> ClusterFacts:
     """Ask the cluster what it is, and whether the service may work there, before anything is forked."""
     from mlcommons_tasks.app import endpoint_of
     from mlcommons_tasks.store.cluster import Cluster, wait_for_cluster
@@ -175,7 +179,7 @@ def _facts(settings: Settings) -> Any:
     client = open_client(endpoint)
     try:
         cluster = Cluster(client)
-        facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
+        facts = wait_for_cluster(cluster, endpoint.url, settings.wait, on_wait)
         cluster.check_permissions()
     finally:
         client.close()

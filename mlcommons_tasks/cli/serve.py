@@ -70,4 +70,4 @@ def serve(**flags: Any) -> None:
         )
 
     with download_progress() as progress:
-        server.serve(settings, announce, progress=progress, on_ml_commons=found_ml_commons)
+        server.serve(settings, announce, progress=progress, on_ml_commons=found_ml_commons, on_wait=note)

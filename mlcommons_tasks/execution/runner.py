@@ -10,13 +10,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.data_frame import DataFrame
-from mlcommons_tasks.errors import TaskPluginError, UpstreamError
+from mlcommons_tasks.errors import IndexNotFound, StatusError, TaskPluginError, UpstreamError
 from mlcommons_tasks.execution.executors import WorkerDied
 from mlcommons_tasks.execution.training import Trainer
 from mlcommons_tasks.model import MLModel
@@ -29,6 +28,7 @@ from mlcommons_tasks.wire.ml_input import MLInput
 log = logging.getLogger(__name__)
 
 STOPPED = "the service stopped before the training ended"
+ENDED_AT_ONCE = 16  #: how many tasks are written at the same time when the service stops
 
 
 @dataclass
@@ -68,6 +68,7 @@ class TaskRunner:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
         self._lock = threading.Lock()
         self._open: dict[str, tuple[_Stored, Future[None]]] = {}
+        self._closing = False
 
     def train(self, ml_input: MLInput, caller: dict[str, str]) -> str:
         """Train while the caller waits; return the model's id. No task is stored.
@@ -75,14 +76,19 @@ class TaskRunner:
         Raises:
             TaskPluginError: what the training or the store raised.
         """
-        return self._make_model(ml_input, self._trainer.read(ml_input, caller))
+        try:
+            return self._make_model(ml_input, self._trainer.read(ml_input, caller), patient=False)
+        except WorkerDied as error:
+            raise StatusError(str(error), 503) from error
 
     def train_async(self, ml_input: MLInput, caller: dict[str, str]) -> str:
         """Store a task that is CREATED and return its id; the training follows.
 
         Raises:
-            TaskPluginError: the task could not be stored.
+            TaskPluginError: the task could not be stored, or the service is stopping.
         """
+        if self._closing:
+            raise StatusError("the service is stopping", 503)
         task = MLTask.training(
             FunctionName(ml_input.function_name),
             InputType(ml_input.input_type),
@@ -92,65 +98,81 @@ class TaskRunner:
         task_id, written = self._tasks.create(task)
         stored = _Stored(task_id, task, written)
         with self._lock:
-            future = self._threads.submit(self._run, stored, ml_input, caller)
-            self._open[task_id] = (stored, future)
-        future.add_done_callback(lambda _: self._forget(task_id))
+            future = None if self._closing else self._threads.submit(self._run, stored, ml_input, caller)
+            if future is not None:
+                self._open[task_id] = (stored, future)
+        if future is None:  # close() came meanwhile
+            self._fail(stored, STOPPED)
+        else:
+            future.add_done_callback(lambda _: self._forget(task_id))
         return task_id
 
     def close(self, grace_s: float) -> None:
-        """Let running trainings end for `grace_s` seconds, then end the others as FAILED."""
+        """Let running trainings end for `grace_s` seconds, and end the others as FAILED at once.
+
+        Returns when no task of ours is CREATED or RUNNING; if OpenSearch is away, it gives up on that.
+        """
         until = time.monotonic() + grace_s
         with self._lock:
+            if self._closing:
+                return
+            self._closing = True
             unfinished = list(self._open.values())
-        running = [(stored, future) for stored, future in unfinished if not future.cancel()]
+        running = {future: stored for stored, future in unfinished if not future.cancel()}
+        waiting = [stored for stored, future in unfinished if future.cancelled()]
         self._threads.shutdown(wait=False)
-        for stored, future in unfinished:
-            if future.cancelled():
-                self._fail(stored, STOPPED)
-        for stored, future in running:
-            try:
-                future.result(timeout=max(0.0, until - time.monotonic()))
-            except FutureTimeout:
-                self._fail(stored, STOPPED)
+        self._fail_all(waiting)
+        late = wait(running, timeout=max(0.0, until - time.monotonic())).not_done
+        self._tasks.close()
+        self._models.close()
+        self._fail_all([running[future] for future in late])
+
+    def _fail_all(self, tasks: list[_Stored]) -> None:
+        """End tasks as FAILED, several at a time: the service's end is waited for."""
+        if tasks:
+            with ThreadPoolExecutor(ENDED_AT_ONCE, thread_name_prefix="ending") as pool:
+                list(pool.map(lambda stored: self._fail(stored, STOPPED), tasks))
 
     def _run(self, stored: _Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
         try:
             frame = self._trainer.read(ml_input, caller)
             self._write(stored, lambda task, now: task.running(now))
-            model_id = self._make_model(ml_input, frame)
+            model_id = self._make_model(ml_input, frame, patient=True)
             self._write(stored, lambda task, now: task.completed(model_id, now))
         except TaskGone:
             log.info("task %s is gone; its training is dropped", stored.task_id)
         except TaskPluginError as error:
             self._fail(stored, error.reason or type(error).__name__)
         except WorkerDied as error:
-            self._fail(stored, str(error))
+            self._fail(stored, STOPPED if self._closing else str(error))
         except Exception as error:
             log.exception("the training of task %s broke", stored.task_id)
             self._fail(stored, f"{type(error).__name__}: {error}")
 
-    def _make_model(self, ml_input: MLInput, frame: DataFrame) -> str:
+    def _make_model(self, ml_input: MLInput, frame: DataFrame, *, patient: bool) -> str:
         content = self._trainer.fit(ml_input, frame)
-        return self._models.create(MLModel(FunctionName(ml_input.function_name), content))
+        return self._models.create(MLModel(FunctionName(ml_input.function_name), content), patient=patient)
 
     def _fail(self, stored: _Stored, reason: str) -> None:
         try:
             self._write(stored, lambda task, now: task.failed(reason, now))
         except TaskGone:
             log.info("task %s is gone; nothing to say of its failure", stored.task_id)
-        except TaskPluginError:
-            log.exception("task %s could not be ended as FAILED: %s", stored.task_id, reason)
+        except TaskPluginError as error:
+            log.error("task %s could not be ended as FAILED (%s): %s", stored.task_id, reason, error)  # noqa: TRY400
 
     def _write(self, stored: _Stored, step: Callable[[MLTask, int], MLTask]) -> None:
         """Write a step; a write that somebody else's came before is compared anew.
 
         Raises:
-            TaskGone: the task was deleted or has ended.
+            TaskGone: the task or its index was deleted, or the task has ended.
         """
         after = step(stored.task, self._clock.now_in_millis())
         while True:
             try:
                 stored.written = self._tasks.update(stored.task_id, stored.task, after, stored.written)
+            except IndexNotFound as error:
+                raise TaskGone from error
             except UpstreamError as error:
                 if error.status not in (404, 409):
                     raise

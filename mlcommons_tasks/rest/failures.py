@@ -56,6 +56,8 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None) 
     def http_exception(error: HTTPException) -> Response:
         if isinstance(error, ClientDisconnected):
             log.info("the client went away: %s %s", request.method, _uri())
+        if error.code == PayloadTooLarge.status:  # a stream that grew too long
+            return plugin_error(PayloadTooLarge(None))
         reason = error.description or error.name
         return error_reply(
             error_body(TaskPluginError(reason, type="exception", status=error.code or 400)), error.code or 400

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import urllib3
 from flask import Blueprint, Response, request
 from werkzeug.http import is_hop_by_hop_header
 
-from mlcommons_tasks.errors import StoreUnavailable, TaskPluginError
+from mlcommons_tasks.errors import PayloadTooLarge, StoreUnavailable, TaskPluginError
+from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.routing import EVERY_METHOD
 from mlcommons_tasks.store.upstream import ByteStream, Upstream
 
 CHUNK_SIZE = 64 * 1024
+TARGET = "mlcommons_tasks.target"
+FORWARDED = "mlcommons_tasks.forwarded"
+WITHOUT_BODY = frozenset({204, 304})
 SET_ANEW = frozenset({"host", "content-length", "expect"})  #: headers that each connection has of its own
+
+
+class SupportsItems(Protocol):
+    """The headers of a request or of an answer."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Return names and values, a name as often as it was sent."""
 
 
 class BadGateway(TaskPluginError):
@@ -40,17 +52,15 @@ def forward(upstream: Upstream) -> Response:
 
     Raises:
         BadGateway: OpenSearch cannot be reached.
+        PayloadTooLarge: the body is longer than OpenSearch takes; it would not read it to the end.
     """
-    named = {name.strip().lower() for name in request.headers.get("Connection", "").split(",")}
-    headers = [
-        (name, value)
-        for name, value in request.headers.items()
-        if not is_hop_by_hop_header(name) and name.lower() not in SET_ANEW and name.lower() not in named
-    ]
+    length = request.content_length
+    if (length or 0) > LONGEST_BODY:
+        raise PayloadTooLarge(None)
+    headers = [(name, value) for name, value in _end_to_end(request.headers) if name.lower() not in SET_ANEW]
     headers += [
         (name, urllib3.util.SKIP_HEADER) for name in ("User-Agent", "Accept-Encoding") if name not in request.headers
     ]
-    length = request.content_length
     chunked = length is None and "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     body: ByteStream | Iterator[bytes] | bytes | None = None
     if chunked:
@@ -59,21 +69,36 @@ def forward(upstream: Upstream) -> Response:
         headers.append(("Content-Length", str(length)))
         body = request.stream if length else b""
     try:
-        answer = upstream.open(
-            request.method, request.environ["mlcommons_tasks.target"], headers, body, chunked=chunked
-        )
+        answer = upstream.open(request.method, request.environ[TARGET], headers, body, chunked=chunked)
     except StoreUnavailable as error:
         raise BadGateway(error.reason) from error
-    response = Response(_pieces(answer), status=answer.status, direct_passthrough=True)
+    request.environ[FORWARDED] = True
+    response = Response(_pieces(answer), status=f"{answer.status} {answer.reason or ''}", direct_passthrough=True)
+    if request.method == "HEAD" or answer.status in WITHOUT_BODY:
+        answer.drain_conn()  # there is nothing to read, and the connection serves again
+        response.response = ()
     response.headers.clear()
-    for name, value in answer.headers.items():
-        if not is_hop_by_hop_header(name):
-            response.headers.add(name, value)
+    for name, value in _end_to_end(answer.headers):
+        response.headers.add(name, value)
     return response
+
+
+def is_forwarded() -> bool:
+    """Say whether the answer to the request in hand is OpenSearch's own."""
+    return bool(request.environ.get(FORWARDED))
+
+
+def _end_to_end(headers: SupportsItems) -> list[tuple[str, str]]:
+    """Return the headers that concern more than one connection."""
+    listed = [value for name, value in headers.items() if name.lower() == "connection"]
+    named = {name.strip().lower() for name in ",".join(listed).split(",")}
+    return [
+        (name, value) for name, value in headers.items() if not is_hop_by_hop_header(name) and name.lower() not in named
+    ]
 
 
 def _pieces(answer: urllib3.response.BaseHTTPResponse) -> Iterator[bytes]:
     try:
         yield from answer.stream(CHUNK_SIZE, decode_content=False)
     finally:
-        answer.release_conn()
+        answer.close()  # a connection that was read to its end went back to the pool; one that was not must not

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ import opensearchpy
 from mlcommons_tasks.errors import StartError, StoreUnavailable, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import translated
 from mlcommons_tasks.store.mappings import MODEL_INDEX, TASK_INDEX
+
+log = logging.getLogger(__name__)
 
 NODES_ARE_FRESH_S = 5.0
 ML_COMMONS = "opensearch-ml"  #: the plugin's name in `_cat/plugins`
@@ -110,14 +114,19 @@ class Cluster:
         return nodes
 
 
-def wait_for_cluster(cluster: Cluster, url: str, wait_s: float) -> ClusterFacts:
+def wait_for_cluster(
+    cluster: Cluster, url: str, wait_s: float, on_wait: Callable[[str], None] = log.warning
+) -> ClusterFacts:
     """Return the cluster's facts once it answers, within `wait_s` seconds.
+
+    `on_wait` is told once, when it does not answer at once.
 
     Raises:
         StartError: it did not answer in time, or refused the account.
     """
     until = time.monotonic() + wait_s
     pause = FIRST_PAUSE_S
+    told = False
     while True:
         try:
             return cluster.facts()
@@ -135,5 +144,8 @@ def wait_for_cluster(cluster: Cluster, url: str, wait_s: float) -> ClusterFacts:
                 f"no OpenSearch at {url} after {wait_s:g} s: {problem.reason}",
                 hint="Start it, correct --opensearch, or leave that out to run an embedded node.",
             ) from problem
+        if not told:
+            on_wait(f"no OpenSearch at {url} yet, waiting up to {wait_s:g} s for it: {problem.reason}")
+            told = True
         time.sleep(pause)
         pause = min(pause * 1.5, 1.0)

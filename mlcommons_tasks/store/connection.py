@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
 
 log = logging.getLogger(__name__)
 
+Client = opensearchpy.OpenSearch  #: what `open_client` gives
 Result = TypeVar("Result")
 
 RETRYABLE = frozenset({429, 502, 503, 504})
@@ -30,7 +32,7 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 
 
-def open_client(endpoint: Endpoint) -> opensearchpy.OpenSearch:
+def open_client(endpoint: Endpoint) -> Client:
     """Return an opensearch-py client for the service's own account; nothing is sent yet."""
     options: dict[str, Any] = {"timeout": 60, "max_retries": 0, "pool_maxsize": 32}
     if endpoint.username is not None:
@@ -89,22 +91,26 @@ def is_passing(error: TaskPluginError) -> bool:
     return isinstance(error, StoreUnavailable) or (isinstance(error, UpstreamError) and error.status in RETRYABLE)
 
 
-def until_it_counts(action: Callable[[], Result], *, deadline_s: float) -> Result:
+def until_it_counts(
+    action: Callable[[], Result], *, deadline_s: float, closing: threading.Event | None = None
+) -> Result:
     """Return what `action` gives, repeated with growing pauses while its error is a passing one.
 
     Raises:
-        TaskPluginError: the last one, once `deadline_s` seconds are over, or one that will not pass.
+        TaskPluginError: the last one, once `deadline_s` seconds are over or `closing` is set, or one that will not
+            pass.
     """
+    closing = closing or threading.Event()
     until = time.monotonic() + deadline_s
     pause = FIRST_PAUSE_S
     while True:
         try:
             return action()
         except TaskPluginError as error:
-            if not is_passing(error) or time.monotonic() + pause > until:
+            if not is_passing(error) or closing.is_set() or time.monotonic() + pause > until:
                 raise
-            log.warning("repeating a write in %.2f s: %s", pause, error)
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads repeats, protects nothing
+            log.warning("OpenSearch is asked again in %.2f s: %s", pause, error)
+        closing.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads repeats, protects nothing
         pause = min(pause * 2, LONGEST_PAUSE_S)
 
 

@@ -6,7 +6,9 @@ Knows an index, and nothing of what its documents mean.
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +16,12 @@ from urllib.parse import quote, urlencode
 
 import opensearchpy
 
-from mlcommons_tasks.errors import UpstreamError
+from mlcommons_tasks.errors import IndexNotFound, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
 from mlcommons_tasks.store.upstream import Reply, Upstream
 
 WRITE_DEADLINE_S = 120.0
-CREATE_DEADLINE_S = 20.0
+CREATE_DEADLINE_S = 5.0  #: somebody waits for it
 
 
 def new_document_id() -> str:
@@ -46,6 +48,11 @@ class DocumentIndex:
         self._body = body
         self._client = client
         self._upstream = upstream
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """Give up on writes that OpenSearch does not take at once."""
+        self._closing.set()
 
     def ensure(self) -> None:
         """Create the index with its mapping unless it is there.
@@ -82,7 +89,7 @@ class DocumentIndex:
             return _written(reply)
 
         try:
-            return until_it_counts(write, deadline_s=deadline_s)
+            return until_it_counts(write, deadline_s=deadline_s, closing=self._closing)
         except UpstreamError as error:
             if error.status != 409 or attempts == 1:
                 raise
@@ -93,6 +100,7 @@ class DocumentIndex:
 
         Raises:
             UpstreamError: status 409 if somebody did, 404 if it is gone; or anything else that will not pass.
+            IndexNotFound: the whole index is gone.
             StoreUnavailable: OpenSearch stayed away too long.
         """
         attempts = 0
@@ -100,6 +108,8 @@ class DocumentIndex:
         def write() -> Written:
             nonlocal attempts
             attempts += 1
+            if not self.exists():  # an update would bring it back, empty and without its mapping
+                raise IndexNotFound(self.name)
             with translated():
                 reply = self._client.update(
                     index=self.name,
@@ -114,13 +124,24 @@ class DocumentIndex:
             return _written(reply)
 
         try:
-            return until_it_counts(write, deadline_s=WRITE_DEADLINE_S)
+            return until_it_counts(write, deadline_s=WRITE_DEADLINE_S, closing=self._closing)
         except UpstreamError as error:
             if error.status == 409 and attempts > 1:
                 stored, written = self.read(document_id)
                 if all(stored.get(key) == value for key, value in changes.items()):
                     return written  # likewise
+            if error.status == 404:
+                self._complete()
             raise
+
+    def _complete(self) -> None:
+        """Give the index its mapping if it has none: it went just before an update, which brought it back bare."""
+        with contextlib.suppress(TaskPluginError), translated():
+            found = self._client.indices.get_mapping(index=self.name)[self.name]["mappings"]
+            if not found:
+                self._client.indices.put_mapping(index=self.name, body=self._body["mappings"])
+                replicas = {"auto_expand_replicas": self._body["settings"]["index"]["auto_expand_replicas"]}
+                self._client.indices.put_settings(index=self.name, body={"index": replicas})
 
     def source(self, document_id: str, *, excludes: Iterable[str] = ()) -> bytes | None:
         """Return the stored source as it was sent, or None if the document or the index is missing.

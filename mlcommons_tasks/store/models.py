@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import opensearchpy
 
 from mlcommons_tasks.model import MLModel
-from mlcommons_tasks.store.documents import WRITE_DEADLINE_S, DocumentIndex, new_document_id
+from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, WRITE_DEADLINE_S, DocumentIndex, new_document_id
 from mlcommons_tasks.store.mappings import MODEL_INDEX, model_index_body
 from mlcommons_tasks.store.upstream import Reply, Upstream
 
@@ -20,11 +20,16 @@ class ModelStore:
     def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream) -> None:
         self._documents = DocumentIndex(MODEL_INDEX, model_index_body(), client, upstream)
 
-    def create(self, model: MLModel) -> str:
-        """Store a new model; return its id."""
+    def create(self, model: MLModel, *, patient: bool) -> str:
+        """Store a new model; return its id. If `patient`, OpenSearch may be away for a while meanwhile."""
         model_id = new_document_id()
-        self._documents.create(model_id, model.source(), deadline_s=WRITE_DEADLINE_S)
+        deadline_s = WRITE_DEADLINE_S if patient else CREATE_DEADLINE_S
+        self._documents.create(model_id, model.source(), deadline_s=deadline_s)
         return model_id
+
+    def close(self) -> None:
+        """Give up on writes that OpenSearch does not take at once."""
+        self._documents.close()
 
     def source(self, model_id: str, *, with_content: bool) -> bytes | None:
         """Return a model's stored source, or None if the model or the index is missing."""

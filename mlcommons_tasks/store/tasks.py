@@ -55,6 +55,10 @@ class TaskStore:
             raise
         return Position(source.get("state"), written)
 
+    def close(self) -> None:
+        """Give up on writes that OpenSearch does not take at once."""
+        self._documents.close()
+
     def index_exists(self) -> bool:
         """Say whether any task was ever stored."""
         return self._documents.exists()
