@@ -25,7 +25,7 @@ def cache_file(distribution: Distribution, jvm_flags: Sequence[str]) -> Path | N
     java = java_version(distribution)
     if distribution.ml_commons or not java or int(java.split(".")[0]) < _FIRST_JDK:
         return None
-    identity = [distribution.class_path, java, str(distribution.java), platform.machine(), *jvm_flags]
+    identity = [distribution.class_path, _build(distribution), platform.machine(), *jvm_flags]
     key = hashlib.sha256("\0".join([distribution.lock.digest, *identity]).encode()).hexdigest()[:16]
     return distribution.cache_dir / "aot" / f"opensearch-{distribution.version}-jre-{java}-{key}.aot"
 
@@ -34,6 +34,14 @@ def use_flags(distribution: Distribution, jvm_flags: Sequence[str]) -> list[str]
     """Give the flags that use the cache; none when it was not recorded. Java ignores one that does not fit."""
     file = cache_file(distribution, jvm_flags)
     return [f"-XX:AOTCache={file}"] if file and file.is_file() else []
+
+
+def _build(distribution: Distribution) -> str:
+    """Tell this Java from any other, wherever it lies: the cache fits a copy in another folder too."""
+    home = distribution.java.parent.parent
+    with contextlib.suppress(OSError):
+        return (home / "release").read_text(encoding="utf-8") + str((home / "lib" / "modules").stat().st_size)
+    return str(distribution.java)
 
 
 def java_version(distribution: Distribution) -> str:

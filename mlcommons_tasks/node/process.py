@@ -38,6 +38,15 @@ JVM_FLAGS = (
     "-XX:+ExitOnOutOfMemoryError",
     "--enable-native-access=ALL-UNNAMED",
 )
+#: As the official distribution runs by default, so that comparing with the real plugin is fair.
+PLUGIN_JVM_FLAGS = (
+    "-Xms1g",
+    "-XX:+UseG1GC",
+    "-XX:G1ReservePercent=25",
+    "-XX:InitiatingHeapOccupancyPercent=30",
+    "-XX:-OmitStackTraceInFastThrow",
+    "--enable-native-access=ALL-UNNAMED",
+)
 _ENDED = (0, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)  # by somebody, not by itself
 _JVM_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 _PUBLISHED = re.compile(rb"HttpServerTransport *\] publish_address \{127\.0\.0\.1:(\d+)\}")
@@ -116,7 +125,9 @@ class EmbeddedNode:
         aot_flags = aot.use_flags(self.distribution, JVM_FLAGS) if self._use_aot else []
         self._aot = bool(aot_flags)
         self._port = 0
-        flags = [*JVM_FLAGS, *aot_flags, *self._jvm_flags]
+        usual = PLUGIN_JVM_FLAGS if self.distribution.ml_commons else JVM_FLAGS
+        kept = [flag for flag in usual if not (self._heap and flag.startswith("-Xms"))]
+        flags = [*kept, *aot_flags, *self._jvm_flags]
         command = command_for(self.distribution, home, heap=self._heap, port=self._wanted_port, jvm_flags=flags)
         env = {name: value for name, value in os.environ.items() if name not in _JVM_VARIABLES}
         return GuardedProcess(command, home.log, cwd=home.path, env=env, keep_fds=[folder.lock])
