@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+STOPPING = "the service is stopping"
 ATTEMPTS = 2  #: a job whose process died is tried once more
 
 
@@ -71,7 +72,9 @@ class TrainingPool:
             pool, future = self._submit(job, *arguments)
             try:
                 return future.result()
-            except BrokenProcessPool:
+            except (BrokenProcessPool, CancelledError) as error:
+                if self._closed:
+                    raise WorkerDied(STOPPING) from error
                 log.warning("a training process died (attempt %d of %d)", attempt, ATTEMPTS)
                 self._forget(pool)
         raise WorkerDied("the process that ran the training died")
@@ -89,7 +92,7 @@ class TrainingPool:
     def _submit(self, job: Callable[..., Result], *arguments: Any) -> tuple[ProcessPoolExecutor, Future[Result]]:
         with self._lock:
             if self._closed:
-                raise WorkerDied("the service is stopping")
+                raise WorkerDied(STOPPING)
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
                     self._processes,
