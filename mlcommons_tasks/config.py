@@ -49,7 +49,7 @@ class Settings:
     port: int = 9201
     opensearch: str = EMBEDDED
     username: str | None = None
-    password: str | None = None
+    password: str | None = dataclasses.field(default=None, repr=False)
     ca_file: Path | None = None
     insecure: bool = False
     opensearch_version: str = "3.6.0"
@@ -68,15 +68,17 @@ class Settings:
         for name in ("workers", "threads", "trainings"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.wait < 0:
+        if not self.wait >= 0:
             raise SettingsError(f"wait must not be negative, not {self.wait:g}")
         if self.opensearch in (EMBEDDED, MEMORY):
             return
-        parts = urlsplit(self.opensearch)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingsError(
-                f"opensearch must be {EMBEDDED}, {MEMORY} or a URL with http or https, not {self.opensearch}"
-            )
+        try:
+            parts = urlsplit(self.opensearch)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            usable = False
+        if not usable:  # what it is may hold a password
+            raise SettingsError(f"opensearch must be {EMBEDDED}, {MEMORY} or a URL such as https://localhost:9200")
 
     @classmethod
     def resolve(cls, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:

@@ -104,12 +104,13 @@ def answering(answer: Callable[[Request], None], *, port: int = 0, tls: ssl.SSLC
 
 
 def passing_to(url: str, seen: list[dict[str, str]] | None = None) -> Callable[[Request], None]:
-    """Return an answer that is that of the server at `url`; the headers of the requests are noted in `seen`."""
+    """Return an answer that is that of the server at `url`; what was asked is noted in `seen`."""
     netloc = urlsplit(url).netloc
 
     def answer(request: Request) -> None:
         if seen is not None:
-            seen.append({"method": request.command, "path": request.path, **dict(request.headers.items())})
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            seen.append({":method": request.command, ":path": request.path, **headers})
         body = b"".join(request.read_body())
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         with contextlib.closing(http.client.HTTPConnection(netloc, timeout=60)) as connection:

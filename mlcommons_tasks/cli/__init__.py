@@ -45,13 +45,20 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mlcommons-tasks")
 @click.option(
-    "--log-level", default="warning", show_default=True, envvar="MLCOMMONS_TASKS_LOG_LEVEL", help="On stderr."
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default="warning",
+    show_default=True,
+    envvar="MLCOMMONS_TASKS_LOG_LEVEL",
+    help="On stderr.",
 )
 def group(log_level: str) -> None:
     """The task API of the OpenSearch ML Commons plugin, emulated over a real OpenSearch."""
     logging.basicConfig(
         stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    if log_level != "debug":  # opensearch-py warns of every answer that is no success, a missing index among them
+        logging.getLogger("opensearch").setLevel(logging.ERROR)
 
 
 def main(arguments: list[str] | None = None) -> Any:

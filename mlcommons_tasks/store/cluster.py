@@ -13,7 +13,7 @@ from typing import Any
 import opensearchpy
 
 from mlcommons_tasks.errors import StartError, StoreUnavailable, TaskPluginError, UpstreamError
-from mlcommons_tasks.store.connection import translated
+from mlcommons_tasks.store.connection import CertificateRefused, translated
 from mlcommons_tasks.store.mappings import MODEL_INDEX, TASK_INDEX
 
 log = logging.getLogger(__name__)
@@ -137,6 +137,11 @@ def wait_for_cluster(
                     hint="Check OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD (or --username and --password).",
                 ) from error
             problem: TaskPluginError = error
+        except CertificateRefused as error:
+            raise StartError(
+                f"OpenSearch at {url} cannot be trusted: {error.reason}",
+                hint="Give the certificate of its authority with --ca-file, or --insecure for a test.",
+            ) from error
         except StoreUnavailable as error:
             problem = error
         if time.monotonic() + pause > until:

@@ -32,11 +32,13 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 
 
+class CertificateRefused(StoreUnavailable):
+    """OpenSearch cannot be reached, and waiting does not help."""
+
+
 def open_client(endpoint: Endpoint) -> Client:
     """Return an opensearch-py client for the service's own account; nothing is sent yet."""
-    options: dict[str, Any] = {"timeout": 60, "max_retries": 0, "pool_maxsize": 32}
-    if endpoint.username is not None:
-        options["http_auth"] = (endpoint.username, endpoint.password or "")
+    options: dict[str, Any] = {"timeout": 60, "max_retries": 0, "pool_maxsize": 32, "headers": endpoint.authorization}
     context = endpoint.ssl_context()
     if context is not None:
         options["ssl_context"] = context
@@ -49,12 +51,15 @@ def translated() -> Iterator[None]:
     """Turn what opensearch-py raises into our errors.
 
     Raises:
+        CertificateRefused: it shows a certificate that we do not trust.
         StoreUnavailable: OpenSearch cannot be reached.
         IndexNotFound: it says that an index is missing.
         UpstreamError: any other error it answers with.
     """
     try:
         yield
+    except opensearchpy.exceptions.SSLError as error:
+        raise CertificateRefused(f"OpenSearch's certificate does not hold: {_sentence(error)}") from error
     except (TransportFailure, ConnectionTimeout) as error:
         raise StoreUnavailable(f"OpenSearch cannot be reached: {_sentence(error)}") from error
     except TransportError as error:

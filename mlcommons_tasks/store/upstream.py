@@ -5,17 +5,18 @@ What it is for: everything that passes through. Our own requests go by opensearc
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ssl
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 
-from mlcommons_tasks.errors import StoreUnavailable
+from mlcommons_tasks.errors import StartError, StoreUnavailable
 
 NO_TIMEOUT = urllib3.Timeout(connect=5.0, read=None)
 #: A kept-alive connection may be closed under us; a read is then sent once more.
@@ -31,7 +32,7 @@ class Endpoint:
 
     url: str
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     insecure: bool = False
 
@@ -62,13 +63,24 @@ class Endpoint:
         """The header that the service's own account needs; empty without an account."""
         if self.username is None:
             return {}
-        return dict(urllib3.make_headers(basic_auth=f"{self.username}:{self.password or ''}"))
+        account = f"{self.username}:{self.password or ''}".encode()  # OpenSearch reads UTF-8, urllib3 writes Latin-1
+        return {"authorization": f"Basic {base64.b64encode(account).decode('ascii')}"}
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return how to verify OpenSearch's certificate, or None for http."""
+        """Return how to verify OpenSearch's certificate, or None for http.
+
+        Raises:
+            StartError: the CA file cannot be used.
+        """
         if not self.url.startswith("https:"):
             return None
-        context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        try:
+            context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        except OSError as error:
+            hint = "Name a file of certificates in PEM with --ca-file."
+            raise StartError(
+                f"the CA file {self.ca_file} cannot be used: {error.strerror or error}", hint=hint
+            ) from error
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
