@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlcommons_tasks.data_frame import NUMERIC, ColumnMeta, ColumnType, DataFrame, FrameBuilder, RowTypes
 from mlcommons_tasks.errors import IllegalArgument, ServerError
+from mlcommons_tasks.java import java_order, java_sort_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,31 +91,6 @@ def feature_matrix(frame: DataFrame) -> tuple[list[str], NDArray[np.float64]]:
     if width == 0 or len(set(names)) < width or np.isnan(matrix).any():
         raise IllegalArgument("Example had duplicate features, invalid features or no features.")
     return [names[i] for i in order], matrix
-
-
-def java_order(keys: Iterable[str]) -> list[str]:
-    """Return keys, given in insertion order, in the iteration order of a java.util.HashMap that holds them.
-
-    A hit's `_source` is such a map, so this is the order of columns and the order in which a row's faults are found.
-    """
-    names = list(keys)
-    capacity = 16
-    while len(names) > capacity * 3 // 4:
-        capacity *= 2
-    return sorted(names, key=lambda name: _java_bucket(name, capacity))
-
-
-def java_sort_key(name: str) -> bytes:
-    """Return a key that sorts as Java's String.compareTo does: by UTF-16 units."""
-    return name.encode("utf-16-be", "surrogatepass")
-
-
-def _java_bucket(name: str, capacity: int) -> int:
-    code = 0
-    units = name.encode("utf-16-be", "surrogatepass")
-    for i in range(0, len(units), 2):
-        code = (31 * code + (units[i] << 8 | units[i + 1])) & 0xFFFFFFFF
-    return (code ^ code >> 16) & (capacity - 1)
 
 
 def _column_type(value: Any) -> ColumnType:

@@ -11,6 +11,7 @@ import struct
 from typing import Any
 
 from mlcommons_tasks.errors import BadRequest, IllegalArgument, JsonParseError, ParsingError, ServerError
+from mlcommons_tasks.java import java_repr
 from mlcommons_tasks.wire.json_tokens import JsonTokens, Lexeme, position
 
 _NUMERIC = ("VALUE_NUMBER_INT", "VALUE_NUMBER_FLOAT")
@@ -170,16 +171,6 @@ def java_double(text: str) -> float:
     if not _JAVA_DOUBLE.fullmatch(stripped):
         raise BadRequest(f'For input string: "{text}"', type="number_format_exception")
     return float(stripped if stripped.endswith(("NaN", "Infinity")) else stripped.rstrip("fFdD"))
-
-
-def java_repr(number: float) -> str:
-    """Write a finite double as Java's Double.toString does: 2.5, 1.0E-8, 1.234567895E8."""
-    if number == 0 or 1e-3 <= abs(number) < 1e7:
-        return repr(number)
-    digits, exponent = f"{number:e}".split("e")
-    shortest = repr(number).split("e")[0].replace(".", "").lstrip("-0").rstrip("0") or "0"
-    sign = "-" if digits.startswith("-") else ""
-    return f"{sign}{shortest[0]}.{shortest[1:] or '0'}E{int(exponent)}"
 
 
 def _as_float(number: int | float) -> float:
