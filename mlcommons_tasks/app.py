@@ -15,6 +15,7 @@ from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.training import Trainer, warm_up
 from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.failures import handle_failures
+from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
 from mlcommons_tasks.rest.proxy import forward, is_forwarded, proxy_blueprint
 from mlcommons_tasks.rest.routing import ElsewhereConverter, ExactMethodsRule, RawPaths, SegmentConverter
@@ -107,10 +108,11 @@ def create_app(
     app.url_map.converters.update(segment=SegmentConverter, elsewhere=ElsewhereConverter)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY + 1  # a stream that ends there cannot be told from a longer one
-    app.register_blueprint(tasks_blueprint(tasks))
+    app.register_blueprint(tasks_blueprint(tasks, models))
     app.register_blueprint(models_blueprint(models))
     app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query))
     app.register_blueprint(proxy_blueprint(upstream))
+    refuse_early(app, elsewhere="proxy")
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     own_headers = {}

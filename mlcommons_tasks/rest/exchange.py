@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 
-from mlcommons_tasks.errors import PayloadTooLarge, ServerError, StatusError, UnreadableBody
-from mlcommons_tasks.store.upstream import Reply
-from mlcommons_tasks.wire.parameters import Parameters, parse_boolean
-from mlcommons_tasks.wire.rendering import (
-    JSON_CONTENT_TYPE,
-    YAML_CONTENT_TYPE,
-    render_json,
-    render_pretty_json,
-    render_yaml,
+from mlcommons_tasks.errors import (
+    BadRequest,
+    IllegalArgument,
+    PayloadTooLarge,
+    ServerError,
+    StatusError,
+    TaskPluginError,
+    UnreadableBody,
 )
+from mlcommons_tasks.store.upstream import Reply
+from mlcommons_tasks.wire import media_types
+from mlcommons_tasks.wire.bodies import json_of
+from mlcommons_tasks.wire.filter_path import filtered
+from mlcommons_tasks.wire.media_types import MediaType
+from mlcommons_tasks.wire.parameters import BadParameter, Parameters
+from mlcommons_tasks.wire.rendering import render
 
 LONGEST_BODY = 100 * 1024 * 1024  #: `http.max_content_length`
-STRUCTURED = ("application/json", "application/yaml", "application/cbor", "application/smile", "application/x-ndjson")
-RENDERING = ("pretty", "human", "error_trace", "filter_path", "format")  #: what OpenSearch itself renders by
+RENDERING = ("pretty", "human", "error_trace", "filter_path")  #: what OpenSearch itself renders by
 
 
 class RestRequest:
@@ -29,7 +35,29 @@ class RestRequest:
     def __init__(self) -> None:
         self.target = str(request.environ["mlcommons_tasks.target"])
         self.path, _, query = self.target.partition("?")
-        self.parameters = Parameters(query, self.path)
+        self.media_type: MediaType | None = None  #: of the body
+        self._broken: TaskPluginError | None = None
+        try:
+            self.parameters = Parameters(query, self.path)
+            self.media_type = media_types.of_content_type(self.content_type)
+        except BadParameter as error:
+            self.parameters = Parameters("", self.path)
+            self._broken = error
+        except IllegalArgument as error:
+            self._broken = BadContentType(error)
+
+    @classmethod
+    def current(cls) -> RestRequest:
+        """Return the one of the request that Flask has in hand."""
+        if "rest" not in g:
+            g.rest = cls()
+        found: RestRequest = g.rest
+        return found
+
+    @property
+    def content_type(self) -> str | None:
+        """The header as it was sent, None without one."""
+        return request.environ.get("CONTENT_TYPE")
 
     @property
     def caller(self) -> dict[str, str]:
@@ -41,41 +69,71 @@ class RestRequest:
         """The client's name for itself."""
         return request.headers.get("User-Agent", "")
 
-    def body(self) -> bytes:
-        """Return the body, which may be empty.
+    def refuse_unreadable(self) -> None:
+        """Refuse what OpenSearch refuses before it looks for a handler.
+
+        Raises:
+            BadRequest: a parameter cannot be decoded, a header or a boolean cannot be read.
+        """
+        if self._broken is not None:
+            raise self._broken
+        for name in ("pretty", "human", "error_trace"):
+            self.parameters.boolean(name)
+
+    def refuse_unsupported_body(self) -> None:
+        """Refuse a body that no handler takes.
 
         Raises:
             PayloadTooLarge: it is longer than OpenSearch takes.
             UnsupportedMediaType: it is of no structured format.
+        """
+        if self.payload and self.media_type is None:
+            raise UnsupportedMediaType(self.content_type or "")
+
+    @cached_property
+    def payload(self) -> bytes:
+        """The body, which may be empty.
+
+        Raises:
+            PayloadTooLarge: it is longer than OpenSearch takes.
         """
         if (request.content_length or 0) > LONGEST_BODY:
             raise PayloadTooLarge("")
         payload = request.get_data(cache=True)
         if len(payload) > LONGEST_BODY:
             raise PayloadTooLarge("")
-        if payload:
-            refuse_unstructured(request.headers.get("Content-Type", ""))
         return payload
 
-    def body_or_source(self) -> tuple[bytes, str]:
-        """Return the body, or the `source` parameter in its place, and its media type.
+    def json_body(self) -> bytes:
+        """Return the body as JSON, whatever it was; it may be empty.
+
+        Raises:
+            JsonParseError: it is not of the format it says.
+            UnsupportedMediaType: it is of one that only OpenSearch can read.
+        """
+        payload = json_of(self.payload, self.media_type or MediaType.JSON)
+        if payload is None:
+            raise UnsupportedMediaType(self.content_type or "")
+        return payload
+
+    def body_or_source(self) -> tuple[bytes, MediaType]:
+        """Return the body, or the `source` parameter in its place, and its format.
 
         Raises:
             UnreadableBody: there is neither.
-            ServerError: one of `source` and `source_content_type` is missing.
+            ServerError: `source_content_type` is missing or unknown.
         """
-        payload = self.body()
-        source = self.parameters.text("source")
-        kind = self.parameters.text("source_content_type")
-        if payload:
-            return payload, request.headers.get("Content-Type", "")
-        if source is None and kind is None:
+        if self.payload and self.media_type is not None:
+            return self.payload, self.media_type
+        if not self.parameters.has("source"):
             raise UnreadableBody("request body or source parameter is required")
-        if source is None or kind is None:
+        source, named = self.parameters.text("source"), self.parameters.text("source_content_type")
+        if source is None or named is None:
             reason = "source and source_content_type parameters are required"
             raise ServerError(reason, type="illegal_state_exception")
-        if not kind.startswith(STRUCTURED):
-            raise ServerError(f"Unknown value for source_content_type [{kind}]", type="illegal_state_exception")
+        kind = media_types.of_content_type(named)
+        if kind is None:
+            raise ServerError(f"Unknown value for source_content_type [{named}]", type="illegal_state_exception")
         return source.encode(), kind
 
     def finish(self, *path_parameters: str) -> None:
@@ -84,18 +142,34 @@ class RestRequest:
         Raises:
             IllegalArgument: a parameter is not known here.
         """
-        self.body()
         self.parameters.refuse_unknown(*path_parameters)
 
     def rendering_parameters(self) -> dict[str, str]:
         """Return the parameters by which OpenSearch renders a reply that we pass on."""
         found = {name: self.parameters.text(name) for name in RENDERING}
-        return {name: value for name, value in found.items() if value is not None}
+        return {
+            **{name: value for name, value in found.items() if value is not None},
+            "format": self.reply_type.name.lower(),
+        }
 
     def passed_headers(self) -> list[tuple[str, str]]:
-        """Return the headers that shape a reply that we pass on."""
-        names = ("Accept", "X-Opaque-Id")
-        return [(name, request.headers[name]) for name in names if name in request.headers]
+        """Return the headers that go along with a request that we pass on."""
+        return [(name, request.headers[name]) for name in ("X-Opaque-Id",) if name in request.headers]
+
+    @property
+    def reply_type(self) -> MediaType:
+        """The format of the reply."""
+        accept = request.headers.get("Accept")
+        return media_types.of_reply(self.parameters.text("format"), accept, self.media_type)
+
+
+class BadContentType(BadRequest):
+    """The `Content-Type` is no media type."""
+
+    type = "content_type_header_exception"
+
+    def __init__(self, cause: IllegalArgument) -> None:
+        super().__init__(f"java.lang.IllegalArgumentException: {cause.reason}", caused_by=cause)
 
 
 class UnsupportedMediaType(StatusError):
@@ -106,32 +180,15 @@ class UnsupportedMediaType(StatusError):
         self.content_type = content_type
 
 
-def refuse_unstructured(content_type: str) -> None:
-    """Refuse a body that says it is no structured data, as OpenSearch does before anything else.
-
-    Raises:
-        UnsupportedMediaType: names it.
-    """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in STRUCTURED and not kind.startswith("application/vnd.opensearch+"):
-        raise UnsupportedMediaType(content_type)
-
-
-def reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a reply rendered as the request asks.
-
-    Raises:
-        IllegalArgument: `pretty` or another boolean has a value that is none.
-    """
-    for name in ("pretty", "human", "error_trace"):
-        if name in request.args:
-            parse_boolean(request.args[name])
-    return _rendered(body, status, headers)
+def reply(body: Any, status: int = 200) -> Response:
+    """Return a reply rendered and filtered as the request asks."""
+    wanted = RestRequest.current().parameters.text("filter_path")
+    return _rendered(filtered(body, wanted), status, {})
 
 
 def error_reply(body: Any, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an error as the request asks; what is wrong with how it asks no longer counts."""
-    return _rendered(body, status, headers)
+    """Return an error as the request asks; an error is never filtered."""
+    return _rendered(body, status, headers or {})
 
 
 def passed_on(answer: Reply, status: int | None = None) -> Response:
@@ -143,15 +200,10 @@ def passed_on(answer: Reply, status: int | None = None) -> Response:
     return response
 
 
-def _rendered(body: Any, status: int, headers: Mapping[str, str] | None) -> Response:
-    wanted = request.args.get("format") or request.headers.get("Accept", "")
-    if wanted in ("yaml", "application/yaml"):
-        return _response(render_yaml(body), status, YAML_CONTENT_TYPE, headers)
-    pretty = request.args.get("pretty") in ("", "true")
-    return _response(render_pretty_json(body) if pretty else render_json(body), status, JSON_CONTENT_TYPE, headers)
-
-
-def _response(payload: bytes, status: int, content_type: str, headers: Mapping[str, str] | None) -> Response:
-    response = Response(payload, status=status, content_type=content_type)
-    response.headers.update(headers or {})
+def _rendered(body: Any, status: int, headers: Mapping[str, str]) -> Response:
+    rest = RestRequest.current()
+    pretty = rest.parameters.text("pretty") in ("", "true")
+    payload = render(body, rest.reply_type, pretty=pretty)
+    response = Response(payload, status=status, content_type=rest.reply_type.value)
+    response.headers.update(headers)
     return response

@@ -8,14 +8,18 @@ from collections.abc import Callable
 from flask import Flask, Response, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, NotFound
 
-from mlcommons_tasks.errors import PayloadTooLarge, ServerError, TaskPluginError, UpstreamError
+from mlcommons_tasks.errors import IllegalArgument, PayloadTooLarge, ServerError, TaskPluginError, UpstreamError
 from mlcommons_tasks.rest.exchange import UnsupportedMediaType, error_reply
+from mlcommons_tasks.rest.gate import UnexpectedMethod
 from mlcommons_tasks.wire.envelope import (
     error_body,
+    invalid_uri_body,
     method_not_allowed_body,
     no_handler_body,
+    unexpected_method_body,
     unsupported_media_type_body,
 )
+from mlcommons_tasks.wire.parameters import java_path
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +48,23 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None) 
             return Response(b"", headers=headers, content_type="text/plain; charset=UTF-8")
         if forward_unknown is not None and request.method != "HEAD":
             return forward_unknown()
+        if isinstance(error, UnexpectedMethod):
+            return error_reply(unexpected_method_body(allowed), 405, headers)
         return error_reply(method_not_allowed_body(_uri(), request.method, allowed), 405, headers)
 
     @app.errorhandler(NotFound)
     def no_handler(_: NotFound) -> Response:
         if forward_unknown is not None:
             return forward_unknown()
-        return error_reply(no_handler_body(_uri(), request.method), 400)
+        if request.method == "OPTIONS":
+            return Response(b"", content_type="text/plain; charset=UTF-8")
+        try:
+            path = java_path(_uri())
+        except IllegalArgument:
+            return error_reply(unexpected_method_body([]), 405)
+        if path is None:
+            return error_reply(invalid_uri_body(), 400)
+        return error_reply(no_handler_body(path, request.method), 400)
 
     @app.errorhandler(HTTPException)
     def http_exception(error: HTTPException) -> Response:

@@ -1,6 +1,7 @@
 """Paths and methods as OpenSearch matches them, taught to Flask: raw segments, no implied HEAD, our paths apart.
 
-Source: OpenSearch 3.6.0 `RestController`, `PathTrie`: split first, decode then; empty segments do not count.
+Source: OpenSearch 3.6.0 `RestController`, `PathTrie`: split first, decode then; slashes at the end do not count,
+and a segment that stands in the table as it is, such as `_search`, is never an id.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from werkzeug.routing import BaseConverter, Rule
-
-from mlcommons_tasks.wire.parameters import decode_path_segment
 
 ML_PREFIX = "/_plugins/_ml"
 EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"]
@@ -31,11 +30,9 @@ class ExactMethodsRule(Rule):
 
 
 class SegmentConverter(BaseConverter):
-    """One raw segment of a path, decoded after it was cut out: an id may hold an encoded slash."""
+    """One raw segment of a path, which may be empty; `refuse_early` decodes it: an id may hold an encoded slash."""
 
-    def to_python(self, value: str) -> str:
-        """Return the segment decoded."""
-        return decode_path_segment(value)
+    regex = "(?!_search$)[^/]*"
 
 
 class ElsewhereConverter(BaseConverter):
@@ -55,9 +52,10 @@ class RawPaths:
         """Serve one request."""
         target = raw_target(environ)
         path = target.partition("?")[0]
-        segments = [segment for segment in path.split("/") if segment]
-        if segments[:2] == ["_plugins", "_ml"]:
-            path = "/" + "/".join(segments)
+        if path.startswith(f"{ML_PREFIX}/"):
+            path = path.rstrip("/")
+        elif path.startswith("//"):
+            path = f"/.{path}"  # for the router slashes at the start are one; to OpenSearch this is none of our paths
         environ["mlcommons_tasks.target"] = target
         environ["PATH_INFO"] = path
         environ["SCRIPT_NAME"] = ""

@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from flask import Response
 
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.rest.exchange import RestRequest, passed_on
 from mlcommons_tasks.store.upstream import Reply
-
-Search = Callable[[bytes, Mapping[str, str], Iterable[tuple[str, str]]], Reply]
-SourceFilter = Callable[[Mapping[str, Any], str], dict[str, list[str]]]
+from mlcommons_tasks.wire.bodies import json_of
+from mlcommons_tasks.wire.json_reader import JsonReader
+from mlcommons_tasks.wire.media_types import MediaType
+from mlcommons_tasks.wire.search_body import in_point_in_time, source_filter
 
 ALWAYS = {"version": "true", "seq_no_primary_term": "true"}  #: what the plugin turns on in every search
 TIMED_OUT = b'"timed_out":true'
 HEAD_LENGTH = 200  #: bytes of a search answer within which `timed_out` stands
 
 
-def search_reply(search: Search, rest: RestRequest, source_filter: SourceFilter) -> Response:
+class Searchable(Protocol):
+    """Documents that a caller's search may go to."""
+
+    def search(self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]) -> Reply:
+        """Run a search and return OpenSearch's answer."""
+
+    def search_point_in_time(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
+    ) -> Reply:
+        """Run a search whose body names a point in time, with the rights of `headers`."""
+
+
+def search_reply(documents: Searchable, rest: RestRequest) -> Response:
     """Run a caller's search: the body as it came, the plugin's own wishes beside it."""
-    payload, media_type = rest.body_or_source()
+    payload, kind = rest.body_or_source()
     rest.finish()
-    query = {
-        **rest.rendering_parameters(),
-        **ALWAYS,
-        **source_parameters(source_filter(parsed(payload), rest.user_agent)),
-    }
-    return searched(search(payload, query, [*rest.passed_headers(), ("Content-Type", media_type)]))
+    body = parsed(payload, kind) or {}
+    query, headers = as_sent(rest)
+    query |= source_parameters(source_filter(body, rest.user_agent))
+    if in_point_in_time(body):
+        return searched(documents.search_point_in_time(rest.payload, query, [*headers, *rest.caller.items()]))
+    return searched(documents.search(rest.payload, query, headers))
+
+
+def as_sent(rest: RestRequest) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Return the parameters and headers that make OpenSearch read a search as the caller sent it."""
+    query = {**rest.rendering_parameters(), **ALWAYS}
+    payload, kind = rest.body_or_source()
+    if rest.payload:
+        return query, [*rest.passed_headers(), ("Content-Type", kind.value)]
+    return {**query, "source": payload.decode(), "source_content_type": kind.value}, rest.passed_headers()
 
 
 def searched(answer: Reply) -> Response:
@@ -47,13 +69,19 @@ def source_parameters(wanted: Mapping[str, list[str]]) -> dict[str, str]:
     return parameters
 
 
-def parsed(payload: bytes) -> dict[str, Any]:
-    """Return a search body as far as it can be read; OpenSearch says what is wrong with the rest."""
+def parsed(payload: bytes, kind: MediaType) -> dict[str, Any] | None:
+    """Return a search body, None if it is none that can be read: OpenSearch says what is wrong with it."""
     try:
-        body = json.loads(payload)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        text = json_of(payload, kind) or b""
+        try:
+            body = json.loads(text)
+        except ValueError:  # OpenSearch allows comments, and does not read beyond the end
+            reader = JsonReader(text)
+            reader.next()
+            body = reader.value() if reader.token is not None else None
+    except (TaskPluginError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def deletion(answer: Reply, missing: TaskPluginError) -> Response:

@@ -22,9 +22,9 @@ def train_blueprint(runner: TaskRunner, refuse_bad_query: QueryCheck) -> Bluepri
 
     @routes.post(f"{ML_PREFIX}/_train/<segment:algorithm>")
     def train(algorithm: str) -> Response:
-        rest = RestRequest()
+        rest = RestRequest.current()
         is_async = rest.parameters.boolean("async")
-        payload = rest.body()
+        payload = rest.json_body()
         ml_input = parse_ml_input(algorithm, payload)
         if isinstance(ml_input.dataset, SearchQueryDataset):
             refuse_bad_query(query_in_place(payload), rest.caller)

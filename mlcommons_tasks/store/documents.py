@@ -167,13 +167,22 @@ class DocumentIndex:
         target = f"/_doc/{quote(document_id, safe='')}?" + urlencode({"refresh": "true", **query})
         return self._request("DELETE", target)
 
-    def search(self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]) -> Reply:
+    def search(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]], *, nothing: bool = False
+    ) -> Reply:
         """Run a caller's search and return OpenSearch's own answer, whatever its status.
 
-        `payload` is the caller's body, passed as it is; `query` the parameters beside it.
+        `payload` is the caller's body, passed as it is; `query` the parameters beside it. With `nothing` the search
+        goes to an index that is not there: OpenSearch's parser looks at the body, and that is all.
         """
         target = "/_search?" + urlencode({"ignore_unavailable": "true", **query})
-        return self._request("POST", target, headers, payload)
+        return self._request("POST", f"{'-none' if nothing else ''}{target}", headers, payload)
+
+    def search_point_in_time(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
+    ) -> Reply:
+        """Run a search whose body names a point in time: with the caller's rights only, for it may be of any index."""
+        return self._upstream.request("POST", "/_search?" + urlencode(dict(query)), list(headers), payload)
 
     def _request(
         self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), payload: bytes | None = None

@@ -43,6 +43,14 @@ class ModelStore:
         """Delete a model; return OpenSearch's answer."""
         return self._documents.delete(model_id, query)
 
-    def search(self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]) -> Reply:
-        """Search the models with a body that the plugin's rules were applied to; return OpenSearch's answer."""
-        return self._documents.search(payload, query, headers)
+    def search(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]], *, nothing: bool = False
+    ) -> Reply:
+        """Search the models, or with `nothing` no index at all; return OpenSearch's answer."""
+        return self._documents.search(payload, query, headers, nothing=nothing)
+
+    def search_point_in_time(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
+    ) -> Reply:
+        """Run a search whose body names a point in time, with the rights of `headers`; return OpenSearch's answer."""
+        return self._documents.search_point_in_time(payload, query, headers)

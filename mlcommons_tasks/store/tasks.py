@@ -70,3 +70,9 @@ class TaskStore:
     def search(self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]) -> Reply:
         """Search the tasks with a caller's body; return OpenSearch's answer."""
         return self._documents.search(payload, query, headers)
+
+    def search_point_in_time(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
+    ) -> Reply:
+        """Run a search whose body names a point in time, with the rights of `headers`; return OpenSearch's answer."""
+        return self._documents.search_point_in_time(payload, query, headers)

@@ -9,11 +9,18 @@ import json
 from typing import Any
 
 from mlcommons_tasks.errors import IllegalArgument, ServerError, StatusError
-from mlcommons_tasks.task import FunctionName
 from mlcommons_tasks.wire.json_reader import JsonReader
-from mlcommons_tasks.wire.task_document import read_user
+from mlcommons_tasks.wire.records import (
+    Reader,
+    read_fields,
+    read_function_name,
+    read_map,
+    read_texts,
+    read_user,
+    text_or_null,
+)
 
-#: Fields that are rendered as they are stored, in the plugin's order.
+#: The order in which the plugin renders a model.
 RENDERED = (
     "name",
     "model_group_id",
@@ -52,7 +59,35 @@ RENDERED = (
     "tenant_id",
 )
 LOADED = frozenset({"LOADED", "LOADING", "PARTIALLY_LOADED", "DEPLOYED", "DEPLOYING", "PARTIALLY_DEPLOYED"})
+STATES = LOADED | {"TRAINED", "UPLOADING", "UPLOADED", "UNLOADED", "LOAD_FAILED"}
+STATES |= {"REGISTERING", "REGISTERED", "UNDEPLOYED", "DEPLOY_FAILED"}
+FORMATS = frozenset({"ONNX", "TORCH_SCRIPT"})
+OTHER_NAMES = {
+    "last_registered_time": "last_uploaded_time",
+    "last_deployed_time": "last_loaded_time",
+    "last_undeployed_time": "last_unloaded_time",
+    "model_content": "content",
+}
 NO_PRIVILEGE = "User doesn't have privilege to perform this operation on this model"
+_LOCAL = 43  #: where `MLModel.parse` keeps a field's name
+
+
+def read_model(payload: bytes) -> dict[str, Any]:
+    """Return a stored model as the plugin renders it.
+
+    Raises:
+        TaskPluginError: the plugin cannot read it; its words, its status.
+    """
+    reader = JsonReader(payload)
+    reader.next()
+    found = read_fields(reader, _READERS, _LOCAL)
+    for name, older in OTHER_NAMES.items():
+        found.setdefault(name, found.get(older))
+    found.setdefault("model_version", str(found.get("version", "null")))
+    found.setdefault("is_hidden", False)
+    found["deploy_to_all_nodes"] = found.get("deploy_to_all_nodes") or None
+    found["planning_worker_nodes"] = found.get("planning_worker_nodes") or None
+    return {name: found[name] for name in RENDERED if found.get(name) is not None}
 
 
 def render_model(payload: bytes) -> dict[str, Any]:
@@ -61,36 +96,39 @@ def render_model(payload: bytes) -> dict[str, Any]:
     Raises:
         TaskPluginError: the plugin cannot read it, or it is hidden; its words, its status.
     """
-    source = json.loads(payload)
-    refuse_hidden(source)
-    algorithm = str(source["algorithm"]).upper()
-    if algorithm not in FunctionName.__members__:
-        raise IllegalArgument("Wrong function name")
-    version = source.get("model_version")
-    shown = {
-        **source,
-        "algorithm": algorithm,
-        "model_version": "null" if version is None else str(version),
-        "model_content": source.get("model_content", source.get("content")),
-        "is_hidden": False,
-        "deploy_to_all_nodes": source.get("deploy_to_all_nodes") or None,
-        "planning_worker_nodes": source.get("planning_worker_nodes") or None,
-    }
-    if isinstance(source.get("user"), dict):
-        reader = JsonReader(json.dumps(source["user"]).encode())
-        reader.next()
-        shown["user"] = read_user(reader)
-    if isinstance(source.get("connector"), dict):
-        shown["connector"] = {key: value for key, value in source["connector"].items() if key != "credential"}
-    return {name: shown[name] for name in RENDERED if shown.get(name) is not None}
+    hidden = _hidden(json.loads(payload))
+    model = read_model(payload)
+    if hidden:
+        raise StatusError(NO_PRIVILEGE, 403)
+    return model
 
 
-def refuse_hidden(source: dict[str, Any]) -> None:
-    """Refuse a model that is hidden, or that says nothing of its algorithm.
+def refuse_deletion(payload: bytes) -> None:
+    """Refuse to delete a model that is hidden, in use, or of no known state.
 
     Raises:
-        ServerError: the plugin's own 500 for such a document.
-        StatusError: 403, it is hidden.
+        TaskPluginError: the plugin's words for it.
+    """
+    model = read_model(payload)
+    if model["is_hidden"]:
+        raise StatusError(NO_PRIVILEGE, 403)
+    state = model.get("model_state")
+    if state is None:
+        raise ServerError(
+            'Cannot invoke "org.opensearch.ml.common.model.MLModelState.equals(Object)" because "mlModelState" is null',
+            type="null_pointer_exception",
+        )
+    if state in LOADED:
+        raise StatusError(
+            "Model cannot be deleted in deploying or deployed state. Try undeploy model first then delete", 400
+        )
+
+
+def _hidden(source: dict[str, Any]) -> bool:
+    """Return whether the model is hidden, by what the plugin looks at before it parses.
+
+    Raises:
+        ServerError: the document says nothing of an algorithm, or `is_hidden` is no boolean.
     """
     if source.get("algorithm") is None:
         raise ServerError(
@@ -105,26 +143,48 @@ def refuse_hidden(source: dict[str, Any]) -> None:
             f" ({java} and java.lang.Boolean are in module java.base of loader 'bootstrap')",
             type="class_cast_exception",
         )
-    if hidden:
-        raise StatusError(NO_PRIVILEGE, 403)
+    return bool(hidden)
 
 
-def refuse_deletion(payload: bytes) -> None:
-    """Refuse to delete a model that is hidden, in use, or of no known state.
+def _one_of(words: frozenset[str], complaint: str) -> Reader:
+    def read(reader: JsonReader) -> str:
+        word = reader.string()
+        if word not in words:
+            raise IllegalArgument(complaint)
+        return word
 
-    Raises:
-        TaskPluginError: the plugin's words for it.
-    """
-    source = json.loads(payload)
-    if source.get("is_hidden") is True:
-        raise StatusError(NO_PRIVILEGE, 403)
-    state = source.get("model_state")
-    if state is None:
-        raise ServerError(
-            'Cannot invoke "org.opensearch.ml.common.model.MLModelState.equals(Object)" because "mlModelState" is null',
-            type="null_pointer_exception",
-        )
-    if state in LOADED:
-        raise StatusError(
-            "Model cannot be deleted in deploying or deployed state. Try undeploy model first then delete", 400
-        )
+    return read
+
+
+def _uncoerced(reader: JsonReader) -> int:
+    return reader.integer(coerce=False)
+
+
+def _connector(reader: JsonReader) -> dict[str, Any]:
+    return {name: value for name, value in reader.value().items() if name != "credential"}
+
+
+def _interface(reader: JsonReader) -> dict[str, Any]:
+    return {name: value for name, value in read_map(reader).items() if name in ("input", "output")}
+
+
+_READERS: dict[str, Reader] = {
+    **dict.fromkeys(("name", "model_group_id", "model_version"), JsonReader.string),
+    **dict.fromkeys(("model_id", "description", "model_content_hash_value", "connector_id"), JsonReader.string),
+    **dict.fromkeys(("version", "chunk_number", "total_chunks"), _uncoerced),
+    **dict.fromkeys(("auto_redeploy_retry_times", "planning_worker_node_count"), JsonReader.integer),
+    "current_worker_node_count": JsonReader.integer,
+    "model_content_size_in_bytes": JsonReader.long,
+    **dict.fromkeys(("created_time", "last_updated_time", *OTHER_NAMES, *OTHER_NAMES.values()), JsonReader.long),
+    **dict.fromkeys(("model_content", "content"), JsonReader.string),
+    **dict.fromkeys(("is_enabled", "is_controller_enabled", "deploy_to_all_nodes", "is_hidden"), JsonReader.boolean),
+    "algorithm": read_function_name,
+    "user": read_user,
+    "model_format": _one_of(FORMATS, "Wrong model format"),
+    "model_state": _one_of(STATES, "Wrong model state"),
+    **dict.fromkeys(("model_config", "deploy_setting", "rate_limiter", "guardrails"), JsonReader.value),
+    "planning_worker_nodes": read_texts,
+    "connector": _connector,
+    "interface": _interface,
+    "tenant_id": text_or_null,
+}

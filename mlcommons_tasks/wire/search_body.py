@@ -51,17 +51,26 @@ def visible_models(body: Mapping[str, Any], user_agent: str) -> dict[str, Any]:
     return {**body, "query": {"bool": query}, "_source": source}
 
 
+def can_be_rewritten(body: Mapping[str, Any]) -> bool:
+    """Say whether a body's query can be put into another one; `query: null` is a mistake of the caller's."""
+    return "query" not in body or body["query"] is not None
+
+
+def in_point_in_time(body: Mapping[str, Any]) -> bool:
+    """Say whether a search names a point in time: that then says what is searched, not an index."""
+    return isinstance(body.get("pit"), dict)
+
+
 def _fields(wanted: Any) -> tuple[list[str], list[str]]:
-    if isinstance(wanted, bool):
-        return [], []
-    if isinstance(wanted, str):
-        return [wanted], []
-    if isinstance(wanted, list):
-        return [str(field) for field in wanted], []
+    """Return what a body's `_source` includes and excludes; of one that cannot be, nothing: OpenSearch refuses it."""
+    if not isinstance(wanted, Mapping):
+        return _listed(wanted), []
     includes = wanted.get("includes", wanted.get("include", []))
     excludes = wanted.get("excludes", wanted.get("exclude", []))
     return _listed(includes), _listed(excludes)
 
 
 def _listed(fields: Any) -> list[str]:
-    return [fields] if isinstance(fields, str) else [str(field) for field in fields]
+    if isinstance(fields, str):
+        return [fields]
+    return [str(field) for field in fields] if isinstance(fields, list) else []

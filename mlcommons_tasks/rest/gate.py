@@ -1,0 +1,36 @@
+"""What OpenSearch refuses before a handler sees the request.
+
+Source: OpenSearch 3.6.0 `AbstractHttpServerTransport.handleIncomingRequest`, `RestController.dispatchRequest`.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, request
+from werkzeug.exceptions import MethodNotAllowed
+
+from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.rest.exchange import RestRequest
+from mlcommons_tasks.wire.parameters import decode
+
+
+class UnexpectedMethod(MethodNotAllowed):
+    """The path has a handler and cannot be decoded."""
+
+
+def refuse_early(app: Flask, *, elsewhere: str) -> None:
+    """Look at every request before its handler does, but for those of the blueprint `elsewhere`."""
+
+    @app.before_request
+    def look() -> None:
+        if request.blueprint == elsewhere:
+            return
+        rest = RestRequest.current()
+        rest.refuse_unreadable()
+        if request.view_args is None:
+            return
+        try:
+            request.view_args.update({name: decode(raw) for name, raw in request.view_args.items()})
+        except IllegalArgument as error:
+            allowed = app.create_url_adapter(request).allowed_methods()  # type: ignore[union-attr]
+            raise UnexpectedMethod(list(allowed)) from error
+        rest.refuse_unsupported_body()
