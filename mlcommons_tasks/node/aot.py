@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcommons_tasks.node.distribution import Distribution
+from mlcommons_tasks.node.runtime import java_version
 
 _FIRST_JDK = 25
 
@@ -22,7 +23,7 @@ def cache_file(distribution: Distribution, jvm_flags: Sequence[str]) -> Path | N
     Modules in folders of their own, as the real plugin wants them, are loaded by class loaders of their own,
     which the cache leaves out.
     """
-    java = java_version(distribution)
+    java = java_version(distribution.java)
     if distribution.ml_commons or not java or int(java.split(".")[0]) < _FIRST_JDK:
         return None
     identity = [distribution.class_path, _build(distribution), platform.machine(), *jvm_flags]
@@ -42,13 +43,3 @@ def _build(distribution: Distribution) -> str:
     with contextlib.suppress(OSError):
         return (home / "release").read_text(encoding="utf-8") + str((home / "lib" / "modules").stat().st_size)
     return str(distribution.java)
-
-
-def java_version(distribution: Distribution) -> str:
-    """Read the version from the file `release` that each Java home has; empty when there is none."""
-    with contextlib.suppress(OSError):
-        for line in (distribution.java.parent.parent / "release").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition("=")
-            if name == "JAVA_VERSION":
-                return value.strip('"')
-    return ""

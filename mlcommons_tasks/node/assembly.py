@@ -13,7 +13,8 @@ from pathlib import Path
 from mlcommons_tasks.errors import StartError
 from mlcommons_tasks.node.distribution import Distribution, Module, hold_lock
 
-_JAVA_FEATURE = 21  # what OpenSearch 3 is compiled for
+#: What a security manager lets a module do.
+_POLICY = "grant { permission java.security.AllPermission; };\n"
 
 
 def assemble(distribution: Distribution) -> Path:
@@ -49,19 +50,31 @@ def _fill(distribution: Distribution, home: Path) -> None:
                 archive.extractall(folder)
         elif file.into.startswith("modules/"):
             folder.mkdir(exist_ok=True)
-            (folder / source.name).symlink_to(os.path.relpath(source, folder))
+            _place(source, folder / source.name)
     for module in distribution.lock.modules:
-        descriptor = _descriptor(module, distribution.version)
-        (home / "modules" / module.name / "plugin-descriptor.properties").write_text(descriptor, encoding="utf-8")
+        folder = home / "modules" / module.name
+        descriptor = _descriptor(module, distribution)
+        (folder / "plugin-descriptor.properties").write_text(descriptor, encoding="utf-8")
+        if distribution.lock.java.security_manager:
+            (folder / "plugin-security.policy").write_text(_POLICY, encoding="utf-8")
 
 
-def _descriptor(module: Module, version: str) -> str:
+def _place(source: Path, target: Path) -> None:
+    """Link a jar; not by a symbolic link, for a security manager looks at where that leads to."""
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without such links
+        shutil.copyfile(source, target)
+
+
+def _descriptor(module: Module, distribution: Distribution) -> str:
+    version = distribution.version
     properties = {
         "name": module.name,
         "description": module.name,
         "version": version,
         "opensearch.version": version,
-        "java.version": str(_JAVA_FEATURE),
+        "java.version": str(distribution.lock.java.least),
         "classname": module.classname,
         "extended.plugins": ",".join(module.extends),
         "has.native.controller": "false",

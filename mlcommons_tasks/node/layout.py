@@ -137,6 +137,8 @@ def _classic_command(
     if os.geteuid() == 0:
         # With JNA's native part switched off the node cannot see that it runs as root, which it would refuse.
         jvm_flags = [*jvm_flags, "-Djna.nounpack=true", "-Djna.nosys=true", "-Djna.noclasspath=true"]
+    if distribution.lock.java.security_manager:
+        jvm_flags = [*jvm_flags, "-Djava.security.manager=allow"]
     properties = [f"-Dopensearch.path.home={home.path}", f"-Dopensearch.path.conf={home.config}"]
     return [
         *_java(distribution, home, heap or _CLASSIC_HEAP, [*jvm_flags, *properties]),

