@@ -1,26 +1,32 @@
 """Where trainings run: a pool of processes that outlives the death of one of them, and never its own parent.
 
-Knows no task and no store.
+Knows no task and no store. The pool is loky's: unlike the standard library's it starts its processes without
+running the main module again, so a script needs no guard, and it says which of them died.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import multiprocessing
 import os
+import queue
 import signal
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 from typing import Any, TypeVar
+
+from loky import ProcessPoolExecutor
+from loky.process_executor import ShutdownExecutorError
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 STOPPING = "the service is stopping"
 ATTEMPTS = 2  #: a job whose process died is tried once more
+CHECK_S = 0.5  #: how often a process looks for its parent, and a job that waits for the pool's end
 
 
 class WorkerDied(Exception):
@@ -31,84 +37,99 @@ def _start_worker(warm_up: Callable[[], None] | None) -> None:
     """Prepare a process of the pool: it leaves signals to its parent, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        sentinel = parent.sentinel
+    parent = os.getppid()
 
-        def end_with_parent() -> None:
-            connection.wait([sentinel])
-            os._exit(1)
+    def end_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(CHECK_S)
+        os._exit(1)
 
-        threading.Thread(target=end_with_parent, name="end-with-parent", daemon=True).start()
+    threading.Thread(target=end_with_parent, name="end-with-parent", daemon=True).start()
     if warm_up is not None:
         warm_up()
 
 
+class _Slot:
+    """One process, started with its first job and again after its death."""
+
+    def __init__(self, warm_up: Callable[[], None] | None) -> None:
+        self._warm_up = warm_up
+        self._lock = threading.Lock()
+        self._executor: ProcessPoolExecutor | None = None
+        self._closed = False
+
+    def submit(self, job: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        """Hand a job to the process, which is started where there is none."""
+        with self._lock:
+            if self._closed:
+                raise WorkerDied(STOPPING)
+            if self._executor is None:
+                self._executor = ProcessPoolExecutor(1, initializer=_start_worker, initargs=(self._warm_up,))
+            return self._executor.submit(job, *arguments)  # type: ignore[no-any-return]
+
+    def run(self, job: Callable[..., Result], *arguments: Any) -> Result:
+        """Return what the job gives; it is tried once more if its process died."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self.submit(job, *arguments).result()
+            except (BrokenProcessPool, CancelledError, ShutdownExecutorError) as error:
+                if self._closed:
+                    raise WorkerDied(STOPPING) from error
+                log.warning("a training process died (attempt %d of %d)", attempt, ATTEMPTS)
+                self._forget()
+        raise WorkerDied("the process that ran the training died")
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        with self._lock:
+            self._closed = True
+        self._forget()
+
+    def _forget(self) -> None:
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, kill_workers=True)
+
+
 class TrainingPool:
-    """Processes that run one job each at a time.
+    """Processes that run one job each at a time; the death of one does no harm to the others.
 
     `warm_up` is called once in each process, to import what jobs need.
     """
 
     def __init__(self, processes: int, warm_up: Callable[[], None] | None = None) -> None:
-        self._processes = processes
-        self._warm_up = warm_up
-        self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
-        self._closed = False
+        self._slots = [_Slot(warm_up) for _ in range(processes)]
+        self._free: queue.LifoQueue[_Slot] = queue.LifoQueue()  # the one used last is warm
+        for slot in reversed(self._slots):
+            self._free.put(slot)
+        self._closed = threading.Event()
 
     def start(self) -> None:
-        """Start a process now, rather than with the first job."""
-        self._submit(os.getpid)
+        """Start the first process now, rather than with the first job."""
+        self._slots[0].submit(os.getpid)
 
     def run(self, job: Callable[..., Result], *arguments: Any) -> Result:
         """Return what `job(*arguments)` gives in one of the processes; both must be picklable.
 
         Raises:
-            WorkerDied: its process ended, and that of the second attempt too.
+            WorkerDied: its process ended, and that of the second attempt too; or the pool was closed.
             Exception: whatever the job raises.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            pool, future = self._submit(job, *arguments)
-            try:
-                return future.result()
-            except (BrokenProcessPool, CancelledError) as error:
-                if self._closed:
-                    raise WorkerDied(STOPPING) from error
-                log.warning("a training process died (attempt %d of %d)", attempt, ATTEMPTS)
-                self._forget(pool)
-        raise WorkerDied("the process that ran the training died")
+        slot = self._next_free()
+        try:
+            return slot.run(job, *arguments)
+        finally:
+            self._free.put(slot)
 
     def close(self) -> None:
-        """End the processes, without waiting for jobs that have not begun."""
-        with self._lock:
-            self._closed = True
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
+        """End the processes; jobs that run or wait end as WorkerDied."""
+        self._closed.set()
+        for slot in self._slots:
+            slot.close()
 
-    def _submit(self, job: Callable[..., Result], *arguments: Any) -> tuple[ProcessPoolExecutor, Future[Result]]:
-        with self._lock:
-            if self._closed:
-                raise WorkerDied(STOPPING)
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    self._processes,
-                    mp_context=multiprocessing.get_context("spawn"),
-                    initializer=_start_worker,
-                    initargs=(self._warm_up,),
-                )
-            pool = self._pool
-        try:
-            return pool, pool.submit(job, *arguments)
-        except (BrokenProcessPool, RuntimeError):
-            self._forget(pool)
-            return self._submit(job, *arguments)
-
-    def _forget(self, pool: ProcessPoolExecutor) -> None:
-        with self._lock:
-            if self._pool is pool:
-                self._pool = None
-        pool.shutdown(wait=False, cancel_futures=False)
+    def _next_free(self) -> _Slot:
+        while not self._closed.is_set():
+            with contextlib.suppress(queue.Empty):
+                return self._free.get(timeout=CHECK_S)
+        raise WorkerDied(STOPPING)
