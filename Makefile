@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help install prepare serve demo test lint bench record conformance clean
+.PHONY: help install prepare clients serve demo test lint bench record conformance clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,7 +28,16 @@ serve: $(STAMP) ## Run the service at http://127.0.0.1:9201
 demo: $(STAMP) ## Train KMEANS on iris, from nothing to COMPLETED, and show it
 	$(BIN)/mlcommons-tasks demo
 
-test: prepare ## Run every test
+clients: $(CLIENTS)/lowest/.installed $(CLIENTS)/newest/.installed ## Make environments with the oldest and the newest official clients, for the tests
+
+# Byte code is left to the first import: most of what is installed is never imported.
+$(CLIENTS)/%/.installed: tests/official_clients/requirements-%.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --prefer-binary --requirement $<
+	touch $@
+
+test: prepare clients ## Run every test
 	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## Check style and types
@@ -44,5 +54,5 @@ record: prepare ## Record anew what the real plugin answers, into fixtures/recor
 conformance: prepare ## Run all cases on the service and on the real plugin, and print the differences
 	$(BIN)/python -m tests.conformance.differences
 
-clean: ## Remove .venv and what tools left
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+clean: ## Remove .venv, .venv-clients and what tools left
+	rm -rf $(VENV) $(CLIENTS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
