@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mlcommons_tasks.errors import IllegalArgument
+
 Path = tuple[str, ...]  #: names from the root, `*` and `**` among them; an empty one has been walked to its end
 
 _DOT = re.compile(r"(?<!\\)\.")
@@ -16,10 +18,16 @@ _NOTHING = object()
 
 
 def filtered(body: Any, filter_path: str | None) -> Any:
-    """Return what `filter_path` leaves of a body, `{}` if nothing: names with a minus go, then the others stay."""
+    """Return what `filter_path` leaves of a body, `{}` if nothing: names with a minus go, then the others stay.
+
+    Raises:
+        IllegalArgument: there is a minus without a name.
+    """
     wishes = [wish.strip() for wish in (filter_path or "").split(",") if wish.strip()]
     includes = [_path(wish) for wish in wishes if not wish.startswith("-")]
-    excludes = [_path(wish[1:]) for wish in wishes if wish.startswith("-") and wish != "-"]
+    excludes = [_path(wish[1:]) for wish in wishes if wish.startswith("-")]
+    if () in excludes:
+        raise IllegalArgument("filters cannot be null or empty")
     for paths, inclusive in ((includes, True), (excludes, False)):
         if paths and body is not _NOTHING:
             body = _kept(body, paths, inclusive=inclusive)
@@ -27,7 +35,8 @@ def filtered(body: Any, filter_path: str | None) -> Any:
 
 
 def _path(wish: str) -> Path:
-    return tuple(name.replace("\\.", ".") for name in _DOT.split(wish))
+    names = [name.replace("\\.", ".") for name in _DOT.split(wish)]
+    return tuple(names if names[-1] else names[:-1])  # a dot at the end says nothing
 
 
 def _kept(value: Any, paths: list[Path], *, inclusive: bool) -> Any:

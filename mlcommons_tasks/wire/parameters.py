@@ -54,7 +54,11 @@ def java_path(target: str) -> str | None:
     """Return the decoded path of a request target as java.net.URI sees it, None if that cannot read the target.
 
     What stands between a leading `//` and the next slash is a host to it.
+
+    Raises:
+        IllegalArgument: an escape in the path is broken, which is found out before.
     """
+    decode(target.partition("?")[0])
     found = _URI_PATH.fullmatch(target)
     return None if found is None else decode(found[1])
 
