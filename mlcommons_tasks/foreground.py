@@ -112,6 +112,20 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # likewise
             self.log.info("the client went away")
 
 
+class _Body:
+    """A request's body; one that is broken ends like one whose sender went away."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most `size` bytes, none at the end."""
+        try:
+            return bytes(self._body.read(None if size < 0 else size))
+        except ParseException as error:
+            raise OSError(str(error)) from error
+
+
 class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
     """What gunicorn is told, and the application it runs."""
 
@@ -151,7 +165,12 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
         """Build the application, in the worker."""
         app = create_app(self._settings, facts=self._facts)
         self.service = app.extensions[EXTENSION]
-        return app
+
+        def serve(environ: dict[str, Any], start_response: Any) -> Any:
+            environ["wsgi.input"] = _Body(environ["wsgi.input"])
+            return app(environ, start_response)
+
+        return serve
 
     def _after_fork(self, _server: Any, _worker: Any) -> None:
         """End this worker when its master, which alone holds the pipe's other end, is gone."""
