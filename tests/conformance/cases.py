@@ -21,7 +21,7 @@ _STEP_KEYS = {
     "request", "headers", "json", "text", "base64", "ndjson", "points", "store",
     "save", "until", "compare", "volatile", "replace", "because",
 }  # fmt: skip
-_CASE_KEYS = {"name", "indices", "setup", "steps"}
+_CASE_KEYS = {"name", "indices", "setup", "steps", "versions", "because"}
 _PLACEHOLDER = re.compile(r"\$\{(?:(?P<char>[^}])\*(?P<times>\d+)|(?P<name>[a-z_0-9]+))\}")
 
 
@@ -60,6 +60,8 @@ class Case:
     indices: tuple[str, ...]
     setup: tuple[Step, ...]
     steps: tuple[Step, ...]
+    #: the first version that the case makes sense for; empty for every version
+    since: tuple[int, ...]
     #: the case as written, fragments filled in; a value found here was given, hence is never volatile
     literal: str = field(repr=False)
 
@@ -67,6 +69,10 @@ class Case:
     def id(self) -> str:
         """Topic and name, unique."""
         return f"{self.topic}::{self.name}"
+
+    def is_for(self, version: str) -> bool:
+        """Say whether the case makes sense for a version of ML Commons, such as `2.19.1`."""
+        return tuple(int(number) for number in version.split(".")) >= self.since
 
     @property
     def digest(self) -> str:
@@ -98,19 +104,19 @@ def topics(folder: Path = CASES) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json") if path.name != FRAGMENTS)
 
 
-def load(topic: str, folder: Path = CASES) -> list[Case]:
-    """Read the cases of one topic, in the order of its file."""
+def load(topic: str, folder: Path = CASES, *, version: str | None = None) -> list[Case]:
+    """Read the cases of one topic, in the order of its file; with `version` those that make sense for it."""
     fragments = json.loads((folder / FRAGMENTS).read_text("utf-8")) if (folder / FRAGMENTS).exists() else {}
     found = [_case(topic, written, fragments) for written in json.loads((folder / f"{topic}.json").read_text("utf-8"))]
     names = [case.name for case in found]
     if twice := {name for name in names if names.count(name) > 1}:
         raise CaseError(f"{topic}: names used twice: {sorted(twice)}")
-    return found
+    return [case for case in found if version is None or case.is_for(version)]
 
 
-def load_all(folder: Path = CASES) -> list[Case]:
-    """Read every case."""
-    return [case for topic in topics(folder) for case in load(topic, folder)]
+def load_all(folder: Path = CASES, *, version: str | None = None) -> list[Case]:
+    """Read every case, or those that make sense for a version."""
+    return [case for topic in topics(folder) for case in load(topic, folder, version=version)]
 
 
 def _case(topic: str, written: dict[str, Any], fragments: dict[str, list[Any]]) -> Case:
@@ -124,11 +130,21 @@ def _case(topic: str, written: dict[str, Any], fragments: dict[str, list[Any]]) 
         indices=tuple(written.get("indices", [])),
         setup=tuple(_step(where, step) for step in setup),
         steps=tuple(_step(where, step) for step in steps),
+        since=_since(where, written),
         literal=json.dumps([setup, steps, written.get("indices", [])], ensure_ascii=False, sort_keys=False),
     )
     if not case.compared:
         raise CaseError(f"{where}: compares nothing")
     return case
+
+
+def _since(where: str, written: dict[str, Any]) -> tuple[int, ...]:
+    if "versions" not in written:
+        return ()
+    found = re.fullmatch(r">=(\d+)\.(\d+)", written["versions"])
+    if found is None or "because" not in written:
+        raise CaseError(f"{where}: versions must look like >=3.0, and needs a because")
+    return int(found[1]), int(found[2])
 
 
 def _expanded(where: str, written: list[Any], fragments: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,7 @@ from tests.services import plugin_node, service
 
 from . import cases, player
 from .compare import Difference, differences
+from .recorder import versions
 
 
 def of_case(case: cases.Case, ours: str, theirs: str) -> list[Difference]:
@@ -50,10 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def compare_all(ours: str, theirs: str, topics: Sequence[str], verbose: bool) -> int:
     """Run the cases on both sides and print where they differ; return the exit code."""
+    version = versions(theirs)["opensearch"]
     table = Table("topic", "case", "step", "request", "what", title="Differences")
     console, found, total = Console(), [], 0
     for topic in topics:
-        for case in cases.load(topic):
+        for case in cases.load(topic, version=version):
             total += 1
             for difference in of_case(case, ours, theirs):
                 found.append((case, difference))

@@ -30,7 +30,7 @@ def versions(base_url: str) -> dict[str, str]:
 def record(base_url: str, topic: str, about: dict[str, str], folder: Path) -> int:
     """Record one topic; give the number of cases."""
     found = []
-    for case in cases.load(topic):
+    for case in cases.load(topic, version=about["opensearch"]):
         found.append((case, player.play(case, base_url)))
         player.clean(base_url, case.indices)
     today = datetime.now(timezone.utc).date().isoformat()

@@ -12,7 +12,8 @@ from .cases import Case
 from .player import Reply
 
 RECORDINGS = Path(__file__).parents[2] / "fixtures" / "recordings"
-VERSION = "3.6.0"
+VERSION = "3.6.0"  #: whose answers the service gives unless it is told otherwise
+VERSIONS = ("2.19.1", VERSION)
 
 
 class NotRecordedError(AssertionError):

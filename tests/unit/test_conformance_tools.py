@@ -248,12 +248,27 @@ def test_a_case_without_its_recording_fails(tmp_path: Path):
         recordings.read("topic", tmp_path / "out").replies(changed)
 
 
-def test_every_case_is_recorded():
+def test_a_case_says_which_versions_it_is_for(tmp_path):
+    case = {"name": "a", "versions": ">=3.0", "because": "2.x never answers", "steps": [{"request": "GET /"}]}
+    folder = written(tmp_path, case)
+
+    assert cases.load("topic", folder, version="2.19.1") == []
+    assert len(cases.load("topic", folder, version="3.0.0")) == len(cases.load("topic", folder)) == 1
+
+
+@pytest.mark.parametrize("more", [{"versions": "3.0", "because": "why"}, {"versions": ">=3.0"}])
+def test_versions_without_a_sign_or_a_reason_are_refused(tmp_path, more):
+    with pytest.raises(cases.CaseError, match="versions"):
+        cases.load("topic", written(tmp_path, {"name": "a", **more, "steps": [{"request": "GET /"}]}))
+
+
+@pytest.mark.parametrize("version", recordings.VERSIONS)
+def test_every_case_is_recorded(version):
     """The repository holds a recording for each of its cases, and none besides."""
-    folder = recordings.RECORDINGS / recordings.VERSION
+    folder = recordings.RECORDINGS / version
     for topic in cases.topics():
         found = recordings.read(topic, folder)
-        for case in cases.load(topic):
+        for case in cases.load(topic, version=version):
             assert len(found.replies(case)) == len(case.compared)
-        assert set(found.cases) == {case.name for case in cases.load(topic)}
+        assert set(found.cases) == {case.name for case in cases.load(topic, version=version)}
     assert {path.stem for path in folder.glob("*.json")} == set(cases.topics())
