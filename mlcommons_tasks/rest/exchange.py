@@ -77,8 +77,13 @@ class RestRequest:
         """
         if self._broken is not None:
             raise self._broken
-        for name in ("pretty", "human", "error_trace"):
-            self.parameters.boolean(name)
+        try:
+            for name in ("pretty", "human"):
+                self.parameters.boolean(name)
+        except IllegalArgument:
+            self.parameters = Parameters("", self.path)  # none of them shapes the answer then
+            raise
+        self.parameters.boolean("error_trace")
 
     def refuse_unsupported_body(self) -> None:
         """Refuse a body that no handler takes.

@@ -5,6 +5,8 @@ Source: ml-commons 3.6.0 `rest/RestML*Model*Action`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response
 
 from mlcommons_tasks.errors import StatusError, TaskPluginError
@@ -12,6 +14,7 @@ from mlcommons_tasks.rest.exchange import RestRequest, passed_on, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.rest.searches import ALWAYS, as_sent, deletion, parsed, search_reply, searched
 from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.wire.bodies import json_of
 from mlcommons_tasks.wire.model_document import read_model, refuse_deletion, render_model
 from mlcommons_tasks.wire.model_update import refuse_change, refuse_update
@@ -56,19 +59,14 @@ def models_blueprint(models: ModelStore) -> Blueprint:
         if body is None or not can_be_rewritten(body):
             return search_reply(models, rest)
         rest.finish()
-        query, headers = {**rest.rendering_parameters(), **ALWAYS}, rest.passed_headers()
-        rewritten = render_json(visible_models(body, rest.user_agent))
-        headers.append(("Content-Type", "application/json"))
-        if in_point_in_time(body):
-            answer = models.search_point_in_time(rewritten, query, [*headers, *rest.caller.items()])
-        else:
-            answer = models.search(rewritten, query, headers)
+        answer = _rewritten_search(models, rest, body)
         if answer.status < 400:
             return searched(answer)
-        query, headers = as_sent(rest)  # a mistake in the body is told by its place in the caller's own
-        as_it_came = models.search(rest.payload, query, headers, nothing=True)
-        if as_it_came.status >= 400:
-            return passed_on(as_it_came)
+        if not in_point_in_time(body):
+            query, headers = as_sent(rest)  # a mistake in the body is told by its place in the caller's own
+            as_it_came = models.search(rest.payload, query, headers, nothing=True)
+            if as_it_came.status >= 400:
+                return passed_on(as_it_came)
         raise failed_model_search(json_of(answer.payload, rest.reply_type) or b"{}")
 
     @routes.put(f"{ML_PREFIX}/models/<segment:model_id>")
@@ -84,3 +82,12 @@ def models_blueprint(models: ModelStore) -> Blueprint:
         raise refuse_change(model, model_id)
 
     return routes
+
+
+def _rewritten_search(models: ModelStore, rest: RestRequest, body: dict[str, Any]) -> Reply:
+    payload = render_json(visible_models(body, rest.user_agent))
+    query = {**rest.rendering_parameters(), **ALWAYS}
+    headers = [*rest.passed_headers(), ("Content-Type", "application/json")]
+    if in_point_in_time(body):
+        return models.search_point_in_time(payload, query, [*headers, *rest.caller.items()])
+    return models.search(payload, query, headers)

@@ -151,8 +151,12 @@ def test_a_reply_is_filtered_and_an_error_is_not(client: FlaskClient) -> None:
 
 
 def test_errors_come_in_the_format_asked_for(client: FlaskClient) -> None:
-    """Even those about the request itself."""
-    answer = client.open("/", environ_overrides={"RAW_URI": "/_plugins/_ml/tasks/t1?pretty=x&format=yaml"})
+    """Unless it cannot be said how it is asked for: then only the header counts."""
+    path = "/_plugins/_ml/tasks/t1"
+    asked = client.open("/", environ_overrides={"RAW_URI": f"{path}?foo=1&format=yaml"})
+    unclear = client.open("/", environ_overrides={"RAW_URI": f"{path}?pretty=x&format=yaml"})
+    by_header = client.open("/", environ_overrides={"RAW_URI": f"{path}?foo=%"}, headers={"Accept": "application/yaml"})
 
-    assert answer.content_type == "application/yaml"
-    assert answer.data.startswith(b"---\nerror:\n")
+    assert asked.data.startswith(b"---\nerror:\n")
+    assert unclear.data.startswith(b'{"error":')
+    assert by_header.content_type == "application/yaml"
