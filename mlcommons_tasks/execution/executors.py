@@ -33,11 +33,10 @@ class WorkerDied(Exception):
     """The process that ran a job ended before the job did, more than once."""
 
 
-def _start_worker(warm_up: Callable[[], None] | None) -> None:
-    """Prepare a process of the pool: it leaves signals to its parent, and ends with it."""
+def _start_worker(warm_up: Callable[[], None] | None, parent: int) -> None:
+    """Prepare a process of the pool: it leaves signals to its parent, and ends with it, be that dead already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    parent = os.getppid()
 
     def end_with_parent() -> None:
         while os.getppid() == parent:
@@ -64,7 +63,9 @@ class _Slot:
             if self._closed:
                 raise WorkerDied(STOPPING)
             if self._executor is None:
-                self._executor = ProcessPoolExecutor(1, initializer=_start_worker, initargs=(self._warm_up,))
+                self._executor = ProcessPoolExecutor(
+                    1, initializer=_start_worker, initargs=(self._warm_up, os.getpid())
+                )
             return self._executor.submit(job, *arguments)  # type: ignore[no-any-return]
 
     def run(self, job: Callable[..., Result], *arguments: Any) -> Result:
