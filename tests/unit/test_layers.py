@@ -13,6 +13,7 @@ MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 #: From left to right; a room may import from rooms left of it and from itself.
 LAYERS = [
     {"_version"},
+    {"versions"},
     {"errors", "config", "clock", "java"},
     {"task", "data_frame", "node.runtime"},
     {"model"},
