@@ -64,7 +64,7 @@ class Request(BaseHTTPRequestHandler):
     def reply(self, status: int, payload: bytes = b"", **headers: str) -> None:
         """Send an answer with a length; underscores in names of headers stand for hyphens."""
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json; charset=UTF-8", **headers}.items():
+        for name, value in {"Content_Type": "application/json; charset=UTF-8", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
