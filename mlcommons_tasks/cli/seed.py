@@ -21,10 +21,13 @@ def seed(paths: tuple[Path, ...], url: str, ca_file: Path | None) -> None:
     from rich.progress import Progress
 
     from mlcommons_tasks.cli.console import note, stderr
+    from mlcommons_tasks.errors import StartError
     from mlcommons_tasks.store.seeding import bulk_files, read_actions
     from mlcommons_tasks.store.seeding import seed as load
     from mlcommons_tasks.store.upstream import Endpoint
 
+    if not url.startswith(("http://", "https://")):
+        raise StartError("--url must be a URL such as http://127.0.0.1:9201")
     files = bulk_files(list(paths))
     endpoint = Endpoint.at(
         url, os.environ.get("OPENSEARCH_USERNAME"), os.environ.get("OPENSEARCH_PASSWORD"), ca_file=ca_file
@@ -32,4 +35,8 @@ def seed(paths: tuple[Path, ...], url: str, ca_file: Path | None) -> None:
     with Progress(console=stderr(), transient=True) as progress:
         bars = {path: progress.add_task(path.name, total=sum(1 for _ in read_actions(path))) for path in files}
         total = load(endpoint, files, lambda path, done: progress.update(bars[path], completed=done))
-    note(f"{total} documents from {len(files)} file{'s' if len(files) != 1 else ''} are in {endpoint.url}")
+    note(f"{_counted(total, 'document')} from {_counted(len(files), 'file')} loaded into {endpoint.url}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -52,13 +52,10 @@ def read_actions(path: Path) -> Iterator[Action]:
     Raises:
         StartError: names the file and the line that does not fit.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         numbered = ((number, line.strip()) for number, line in enumerate(lines, 1) if line.strip())
         for number, line in numbered:
-            try:
-                ((kind, meta),) = json.loads(line).items()
-            except (ValueError, AttributeError):
-                kind, meta = "", None
+            kind, meta = next(iter(_object(line).items()), ("", None))
             if kind not in ("index", "create", "update", "delete") or not isinstance(meta, dict):
                 raise StartError(
                     f"{path}, line {number}: this is no _bulk action", hint="See the files in fixtures/tasks."
@@ -68,8 +65,21 @@ def read_actions(path: Path) -> Iterator[Action]:
                 following = next(numbered, None)
                 if following is None:
                     raise StartError(f"{path}, line {number}: the action has no document", hint="A line is missing.")
-                document = following[1]
+                if not _object(following[1]):
+                    raise StartError(
+                        f"{path}, line {following[0]}: the document is not a JSON object", hint="One line, one object."
+                    )
+                document = following[1].decode()
             yield Action(kind, meta, document)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """Return the JSON object of a line; an empty one if it is none."""
+    try:
+        parsed = json.loads(line)
+    except ValueError:  # that of the text's encoding, too
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def seed(endpoint: Endpoint, files: list[Path], loaded: Loaded) -> int:
