@@ -20,7 +20,7 @@ class ModelStore:
     def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream) -> None:
         self._documents = DocumentIndex(MODEL_INDEX, model_index_body(), client, upstream)
 
-    def create(self, model: MLModel, *, patient: bool) -> str:
+    def create(self, model: MLModel, *, patient: bool = False) -> str:
         """Store a new model; return its id. If `patient`, OpenSearch may be away for a while meanwhile."""
         model_id = new_document_id()
         deadline_s = WRITE_DEADLINE_S if patient else CREATE_DEADLINE_S
