@@ -53,6 +53,7 @@ record: prepare ## Record anew what the real plugin answers, into fixtures/recor
 
 conformance: prepare ## Run all cases on the service and on the real plugin, and print the differences
 	$(BIN)/python -m tests.conformance.differences
+	$(BIN)/python -m tests.conformance.generated_differences
 
 clean: ## Remove .venv, .venv-clients and what tools left
 	rm -rf $(VENV) $(CLIENTS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

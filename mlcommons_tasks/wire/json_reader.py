@@ -12,7 +12,7 @@ from typing import Any
 
 from mlcommons_tasks.errors import BadRequest, IllegalArgument, JsonParseError, ParsingError, ServerError
 from mlcommons_tasks.java import java_repr
-from mlcommons_tasks.wire.json_tokens import JsonTokens, Lexeme, position
+from mlcommons_tasks.wire.json_tokens import JsonTokens, Lexeme
 
 _NUMERIC = ("VALUE_NUMBER_INT", "VALUE_NUMBER_FLOAT")
 _INT = (-(2**31), 2**31 - 1)
@@ -29,9 +29,9 @@ class JsonReader(JsonTokens):
         found = None if self.token is None else self.token.name
         if found != name:
             if self.token is None:
-                line, col = position(self.payload, len(self.payload))[0], 0
+                line, col = self.place(len(self.payload))[0], 0
             else:
-                line, col = position(self.payload, self.token.start)
+                line, col = self.place(self.token.start)
             shown = "null" if found is None else found
             message = f"Failed to parse object: expecting token of type [{name}] but found [{shown}]"
             raise ParsingError(message, line, col)
@@ -40,7 +40,7 @@ class JsonReader(JsonTokens):
         """Return a string, or a number or boolean as it is written; else a 500 `illegal_state_exception`."""
         token = self._current()
         if token.jackson_name == "VALUE_NULL" or not token.jackson_name.startswith("VALUE_"):
-            line, col = position(self.payload, token.start)
+            line, col = self.place(token.start)
             message = f"Can't get text on a {token.name} at {line}:{col}"
             raise ServerError(message, type="illegal_state_exception")
         return self.text()
@@ -161,6 +161,16 @@ class JsonReader(JsonTokens):
         if self.token is None:
             raise AssertionError("there is no current token")
         return self.token
+
+
+class DocumentReader(JsonReader):
+    """A reader of a stored source: the plugin parses it as a text, so columns count UTF-16 units, not bytes."""
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """Return line and column of a byte offset."""
+        line, col = super().place(offset)
+        before = self.payload[offset - col + 1 : offset].decode("utf-8", "replace")
+        return line, len(before.encode("utf-16-le")) // 2 + 1
 
 
 def java_double(text: str) -> float:

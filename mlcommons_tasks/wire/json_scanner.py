@@ -62,12 +62,16 @@ class JsonScanner:
         self._inside: str | None = None  # Object, Array, or None at the root
         self._broken: tuple[Lexeme, JsonParseError] | None = None  # a string token and what is wrong inside it
 
+    def place(self, offset: int) -> tuple[int, int]:
+        """Return line and column of a byte offset, as the parser that is imitated counts them."""
+        return position(self.payload, offset)
+
     def located(self, message: str, offset: int) -> str:
         """Return Jackson's sentence with the place behind it."""
         return f"{message}\n at {self._source(offset)}"
 
     def _source(self, offset: int) -> str:
-        line, col = position(self.payload, offset)
+        line, col = self.place(offset)
         return f"{SOURCE} line: {line}, column: {col}]"
 
     def _value(self, at: int) -> Lexeme:
