@@ -1,0 +1,106 @@
+"""A cluster that has the real ML Commons: who answers what, and both over the same indices."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.clients import FEATURES, MODELS, TASKS, TRAIN, Client, query_body, rows_body
+from tests.services import Service, plugin_node, service
+
+pytestmark = [pytest.mark.plugin, pytest.mark.timeout(900)]  # the first assembly fetches some 400 MB, once
+
+
+@dataclass
+class Both:
+    """The service in front of a node with the plugin, and that node itself."""
+
+    service: Service
+    ours: Client
+    theirs: Client
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Both]:
+    with plugin_node() as node, service("--opensearch", node.url) as running:
+        found = Both(running, Client(running.url), Client(node.url))
+        found.theirs.load_iris()
+        yield found
+
+
+def content_of(client: Client, model_id: str) -> bytes:
+    """Return what a model holds."""
+    return base64.b64decode(client.ok("GET", f"/.plugins-ml-model/_source/{model_id}")["model_content"])
+
+
+def test_it_says_that_the_plugin_is_there(both: Both) -> None:
+    """One line on stderr says who answers what."""
+    log = both.service.log.read_text()
+    assert "the cluster has ML Commons: the emulated routes are answered here, over the same indices" in log
+    assert "its other routes under /_plugins/_ml/ are forwarded" in log
+
+
+@pytest.mark.parametrize("starter", ["ours", "theirs"])
+def test_a_task_is_seen_from_both_sides(both: Both, starter: str) -> None:
+    """A task of either is the same by GET and by search on both, and so is its model; who trained shows in it."""
+    client: Client = getattr(both, starter)
+    task_id = client.train_async(query_body("iris", FEATURES, 150))
+    task = client.ended(task_id)
+    assert task["state"] == "COMPLETED"
+    assert both.ours.task(task_id) == both.theirs.task(task_id) == task
+    assert list(both.ours.task(task_id)) == list(both.theirs.task(task_id))
+    assert both.ours.states()[task_id] == both.theirs.states()[task_id] == "COMPLETED"
+    model = f"{MODELS}/{task['model_id']}"
+    assert both.ours.send("GET", model).payload == both.theirs.send("GET", model).payload
+    java = content_of(both.theirs, task["model_id"]).startswith(b"\xac\xed")
+    assert java == (starter == "theirs"), "a task at the service's URL is trained by the service"
+    other = both.theirs if starter == "ours" else both.ours
+    assert other.ok("DELETE", f"{TASKS}/{task_id}")["result"] == "deleted"
+    assert client.send("GET", f"{TASKS}/{task_id}").status == 404
+
+
+def test_a_synchronous_training_is_ours_too(both: Both) -> None:
+    """The model of a synchronous training at the service's URL is one of the service's."""
+    model_id = both.ours.ok("POST", TRAIN, rows_body())["model_id"]
+    assert content_of(both.theirs, model_id).startswith(b'{"algorithm":"KMEANS"')
+    assert both.theirs.ok("DELETE", f"{MODELS}/{model_id}")["result"] == "deleted"
+    assert both.ours.send("GET", f"{MODELS}/{model_id}").status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/_plugins/_ml/profile"),
+        ("GET", "/_plugins/_ml/nonsense"),
+        ("PUT", f"{TASKS}/any"),
+        ("HEAD", "/_plugins/_ml/stats"),
+        ("POST", "/_plugins/_ml/models/_register"),
+        ("POST", "/_plugins/_ml/_predict/kmeans/none"),
+    ],
+)
+def test_a_route_that_is_not_emulated_is_the_plugins(both: Both, method: str, path: str) -> None:
+    """What the service does not emulate gets the plugin's own answer."""
+    body = {} if method in ("POST", "PUT") else None
+    forwarded, direct = both.ours.send(method, path, body), both.theirs.send(method, path, body)
+    assert (forwarded.status, forwarded.payload) == (direct.status, direct.payload)
+
+
+def test_the_plugins_statistics_count_what_the_plugin_did(both: Both) -> None:
+    """Stats are forwarded: they know the indices that both share."""
+    both.ours.ok("POST", TRAIN, rows_body())
+    stats = both.ours.ok("GET", "/_plugins/_ml/stats")
+    assert stats["ml_model_index_status"] in ("green", "yellow")
+    assert stats["nodes"]
+
+
+def test_the_plugin_refuses_to_predict_with_a_model_of_ours(both: Both) -> None:
+    """Predictions are the plugin's, and models of ours are none of its own: that is an error, and one at once."""
+    model_id = both.ours.ok("POST", TRAIN, rows_body())["model_id"]
+    body = {name: part for name, part in rows_body().items() if name == "input_data"}
+    answer = both.ours.send("POST", f"/_plugins/_ml/_predict/kmeans/{model_id}", body)
+    assert answer.status >= 400
+    assert answer.body["status"] == answer.status
+    print(answer.payload)
