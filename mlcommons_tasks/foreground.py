@@ -126,6 +126,17 @@ class _Body:
             raise OSError(str(error)) from error
 
 
+def _closing(start_response: Any) -> Any:
+    """Let the application end a connection by its header, which gunicorn does not look at."""
+
+    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        if ("Connection", "close") in headers:
+            start_response.__self__.force_close()
+        return start_response(status, headers, *exc_info)
+
+    return start
+
+
 class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
     """What gunicorn is told, and the application it runs."""
 
@@ -168,7 +179,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
 
         def serve(environ: dict[str, Any], start_response: Any) -> Any:
             environ["wsgi.input"] = _Body(environ["wsgi.input"])
-            return app(environ, start_response)
+            return app(environ, _closing(start_response))
 
         return serve
 

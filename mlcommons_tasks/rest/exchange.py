@@ -20,6 +20,7 @@ from mlcommons_tasks.errors import (
 from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.wire import media_types
 from mlcommons_tasks.wire.bodies import json_of
+from mlcommons_tasks.wire.content_encoding import TooLong, decoded, encoded, encoding_of_reply
 from mlcommons_tasks.wire.filter_path import filtered
 from mlcommons_tasks.wire.media_types import MediaType
 from mlcommons_tasks.wire.parameters import BadParameter, Parameters
@@ -97,17 +98,24 @@ class RestRequest:
 
     @cached_property
     def payload(self) -> bytes:
-        """The body, which may be empty.
+        """The body, decompressed, which may be empty.
 
         Raises:
             PayloadTooLarge: it is longer than OpenSearch takes.
+            BrokenContent: it is not compressed as it says.
         """
         if (request.content_length or 0) > LONGEST_BODY:
             raise PayloadTooLarge("")
         payload = request.get_data(cache=True)
         if len(payload) > LONGEST_BODY:
             raise PayloadTooLarge("")
-        return payload
+        encoding = request.headers.get("Content-Encoding")
+        if encoding is None:  # Netty takes a transfer's coding for the content's
+            encoding = request.headers.get("Transfer-Encoding", "").partition(",")[0]
+        try:
+            return decoded(payload, encoding, LONGEST_BODY)
+        except TooLong as error:
+            raise PayloadTooLarge("") from error
 
     def json_body(self) -> bytes:
         """Return the body as JSON, whatever it was; it may be empty.
@@ -203,6 +211,16 @@ def passed_on(answer: Reply, status: int | None = None) -> Response:
         if name.lower() in ("warning", "x-opensearch-version"):
             response.headers.add(name, value)
     return response
+
+
+def compress(response: Response) -> None:
+    """Compress a reply as the request's `Accept-Encoding` asks."""
+    encoding = encoding_of_reply(request.headers.get("Accept-Encoding", ""))
+    if encoding is None or request.method == "HEAD" or request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        return
+    if payload := response.get_data():
+        response.set_data(encoded(payload, encoding))
+        response.headers["Content-Encoding"] = encoding
 
 
 def _rendered(body: Any, status: int, headers: Mapping[str, str]) -> Response:

@@ -35,7 +35,9 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None) 
         if isinstance(error, UnsupportedMediaType):
             return error_reply(unsupported_media_type_body(error.content_type), 406)
         if isinstance(error, PayloadTooLarge):
-            return Response(b"", status=413, headers={"Connection": "close"})
+            response = Response(b"", status=413, headers={"Connection": "close"})
+            response.headers.pop("Content-Type")
+            return response
         if isinstance(error, UpstreamError):
             return Response(error.payload, status=error.status, content_type=error.content_type)
         return error_reply(error_body(error), error.status)

@@ -17,14 +17,19 @@ class UnexpectedMethod(MethodNotAllowed):
     """The path has a handler and cannot be decoded."""
 
 
-def refuse_early(app: Flask, *, elsewhere: str) -> None:
-    """Look at every request before its handler does, but for those of the blueprint `elsewhere`."""
+def refuse_early(app: Flask, *, elsewhere: str, forwards_unknown: bool = False) -> None:
+    """Look at every request before its handler does, but for those of the blueprint `elsewhere`.
+
+    With `forwards_unknown` the body of a request that no handler has is left to be read.
+    """
 
     @app.before_request
     def look() -> None:
         if request.blueprint == elsewhere:
             return
         rest = RestRequest.current()
+        if request.view_args is not None or not forwards_unknown:
+            _ = rest.payload  # Netty hands on no request before its body is whole
         rest.refuse_unreadable()
         if request.view_args is None:
             return

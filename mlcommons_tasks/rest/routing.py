@@ -6,11 +6,14 @@ and a segment that stands in the table as it is, such as `_search`, is never an 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from werkzeug.routing import BaseConverter, Rule
+
+from mlcommons_tasks.wire.content_encoding import BrokenContent
 
 ML_PREFIX = "/_plugins/_ml"
 EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"]
@@ -59,7 +62,10 @@ class RawPaths:
         environ["mlcommons_tasks.target"] = target
         environ["PATH_INFO"] = path
         environ["SCRIPT_NAME"] = ""
-        return self._app(environ, start_response)
+        try:
+            return self._app(environ, start_response)
+        except BrokenContent as error:
+            raise ConnectionResetError(errno.ECONNRESET, str(error)) from error  # servers close without an answer
 
 
 def raw_target(environ: dict[str, Any]) -> str:

@@ -169,9 +169,6 @@ def test_deletions(told: dict[str, Any]) -> None:
     assert told.get("ignored", 404) == 404
 
 
-@pytest.mark.xfail(
-    reason="rest/exchange.py does not decode `Content-Encoding: gzip` yet; once it does, drop this mark", strict=True
-)
 def test_compression(told: dict[str, Any]) -> None:
     """A client that compresses its requests trains, polls and finds."""
     assert told["refusals"]["compress"] is None
