@@ -180,7 +180,6 @@ def _facts(settings: Settings, on_wait: Callable[[str], None]) -> ClusterFacts:
     try:
         cluster = Cluster(client)
         facts = wait_for_cluster(cluster, endpoint.url, settings.wait, on_wait)
-        cluster.check_permissions()
     finally:
         client.close()
     return facts

@@ -22,7 +22,7 @@ from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.documents import Written
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
-from mlcommons_tasks.task import FunctionName, InputType, MLTask, TaskState
+from mlcommons_tasks.task import FunctionName, IllegalTransition, InputType, MLTask, TaskState
 from mlcommons_tasks.wire.ml_input import MLInput
 
 log = logging.getLogger(__name__)
@@ -167,7 +167,10 @@ class TaskRunner:
         Raises:
             TaskGone: the task or its index was deleted, or the task has ended.
         """
-        after = step(stored.task, self._clock.now_in_millis())
+        try:
+            after = step(stored.task, self._clock.now_in_millis())
+        except IllegalTransition as error:  # close() ended it, and the training was not over yet
+            raise TaskGone from error
         while True:
             try:
                 stored.written = self._tasks.update(stored.task_id, stored.task, after, stored.written)

@@ -117,9 +117,9 @@ class Cluster:
 def wait_for_cluster(
     cluster: Cluster, url: str, wait_s: float, on_wait: Callable[[str], None] = log.warning
 ) -> ClusterFacts:
-    """Return the cluster's facts once it answers, within `wait_s` seconds.
+    """Return the cluster's facts once it answers and gives access to our indices, within `wait_s` seconds.
 
-    `on_wait` is told once, when it does not answer at once.
+    `on_wait` is told once, when it does not do so at once: it may just start, or recover its indices.
 
     Raises:
         StartError: it did not answer in time, or refused the account.
@@ -129,7 +129,9 @@ def wait_for_cluster(
     told = False
     while True:
         try:
-            return cluster.facts()
+            facts = cluster.facts()
+            cluster.check_permissions()
+            return facts  # noqa: TRY300
         except UpstreamError as error:
             if error.status in (401, 403):
                 raise StartError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.clients import FEATURES, MODELS, TASKS, TRAIN, Client, query_body, rows_body
-from tests.services import Service, plugin_node, service
+from tests.services import Service, plugin_node, service, wait_until
 
 pytestmark = [pytest.mark.plugin, pytest.mark.timeout(900)]  # the first assembly fetches some 400 MB, once
 
@@ -52,6 +52,7 @@ def test_a_task_is_seen_from_both_sides(both: Both, starter: str) -> None:
     assert task["state"] == "COMPLETED"
     assert both.ours.task(task_id) == both.theirs.task(task_id) == task
     assert list(both.ours.task(task_id)) == list(both.theirs.task(task_id))
+    wait_until(lambda: client.states()[task_id] == "COMPLETED", what="a search that sees what GET sees")
     assert both.ours.states()[task_id] == both.theirs.states()[task_id] == "COMPLETED"
     model = f"{MODELS}/{task['model_id']}"
     assert both.ours.send("GET", model).payload == both.theirs.send("GET", model).payload

@@ -67,7 +67,7 @@ def test_while_opensearch_is_gone_ours_are_503_and_forwarded_502_and_both_recove
             with osmem(port):
                 assert client.ok("GET", "/")["version"]
                 assert client.ended(client.train_async(rows_body()))["state"] == "COMPLETED"
-                assert list(client.states().values()) == ["COMPLETED"]
+                wait_until(lambda: list(client.states().values()) == ["COMPLETED"], what="a search that finds it")
                 assert client.send("GET", f"{TASKS}/a").status == 404
             assert "Traceback" not in running.log.read_text()
 

@@ -15,7 +15,7 @@ import pytest
 
 from mlcommons_tasks import running_service
 from mlcommons_tasks.errors import StartError
-from tests.services import clean_environment
+from tests.services import clean_environment, service
 from tests.upstreams import Request, answering, free_port, osmem, passing_to
 
 AT_ONCE_S = 20.0  #: for what does not wait; the interpreter alone needs seconds on a busy machine
@@ -131,6 +131,31 @@ def test_a_missing_permission_is_named(method: str, suffix: str, permission: str
     assert "OpenSearch refuses the service's account: no permissions for [it]" in said
     assert permission in said
     assert "start with another account" in said
+
+
+@pytest.mark.parametrize("fault", [503, 500, None])
+def test_a_cluster_whose_indices_come_late_is_waited_for(fault: int | None) -> None:
+    """A cluster that answers, but whose indices are not there yet, or that hangs up, is asked again."""
+    asked: list[str] = []
+    with osmem() as server:
+        passed = passing_to(server.url)
+
+        def answer(request: Request) -> None:
+            if not request.path.startswith("/.plugins-ml-task/_search") or len(asked) >= 3:
+                passed(request)
+                return
+            asked.append(request.path)
+            b"".join(request.read_body())
+            if fault:
+                request.refuse(fault, "search_phase_execution_exception", "all shards failed")
+            else:
+                request.close_connection = True
+
+        with answering(answer) as url, service("--opensearch", url) as running:
+            assert len(asked) == 3
+            assert "waiting up to 60 s for it" in running.log.read_text()
+            assert running.stop() == 0
+        assert asked[0].startswith("/.plugins-ml-task/_search")
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -162,7 +162,9 @@ def test_a_state_that_cannot_be_written_does_not_stop_the_next_task(
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-def test_the_close_ends_what_waits_at_once_and_what_runs_after_its_grace(house: House) -> None:
+def test_the_close_ends_what_waits_at_once_and_what_runs_after_its_grace(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     """Tasks in line are FAILED at once, tasks at work when their grace is over; the late end of one changes nothing."""
     house.hold()
     ids = [house.begin() for _ in range(5)]
@@ -175,6 +177,7 @@ def test_the_close_ends_what_waits_at_once_and_what_runs_after_its_grace(house: 
     house.go.set()
     house.end(ids[0])
     assert [house.tasks.sources[one]["state"] for one in ids] == ["FAILED"] * 5
+    assert caplog.records == []
 
 
 def test_the_close_waits_for_what_ends_within_its_grace(house: House) -> None:
