@@ -5,17 +5,15 @@ from __future__ import annotations
 import atexit
 import os
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
 from flask import Flask, Response, request
 
 from mlcommons_tasks.clock import Clock, SystemClock
 from mlcommons_tasks.config import EMBEDDED, MEMORY, Settings, SettingsError
-from mlcommons_tasks.errors import PayloadTooLarge
 from mlcommons_tasks.execution.executors import TrainingPool
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.training import Trainer, warm_up
-from mlcommons_tasks.rest.exchange import LONGEST_BODY, compress
+from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.failures import handle_failures
 from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
@@ -32,8 +30,6 @@ from mlcommons_tasks.store.upstream import Endpoint, Upstream
 
 EXTENSION = "mlcommons_tasks"  #: where an app keeps its `Service`
 FIRST_WITH_VERSION_HEADER = 3  #: the first major version of OpenSearch that says its version in every answer
-#: The reason phrases of HTTP as OpenSearch writes them.
-REASONS = {status.value: status.phrase for status in HTTPStatus} | {413: "Request Entity Too Large"}
 
 
 @dataclass
@@ -100,7 +96,6 @@ def create_app(
     cluster = Cluster(client)
     if facts is None:
         facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
-        cluster.check_permissions()
     upstream = Upstream(endpoint, connections=settings.threads * 2)
     tasks, models, sources = TaskStore(client, upstream), ModelStore(client, upstream), SourceIndex(upstream)
     pool = TrainingPool(settings.trainings, warm_up)
@@ -116,7 +111,7 @@ def create_app(
     app.register_blueprint(models_blueprint(models))
     app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query))
     app.register_blueprint(proxy_blueprint(upstream))
-    refuse_early(app, elsewhere="proxy", forwards_unknown=facts.has_ml_commons)
+    refuse_early(app, elsewhere="proxy")
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     own_headers = {}
@@ -127,14 +122,10 @@ def create_app(
     def finish(response: Response) -> Response:
         if is_forwarded():
             return response
-        response.status = f"{response.status_code} {REASONS.get(response.status_code, '')}"
-        if response.status_code == PayloadTooLarge.status:  # Netty's own, which knows no headers
-            return response
         for name, value in own_headers.items():
             response.headers.setdefault(name, value)
         if "X-Opaque-Id" in request.headers:
             response.headers["X-Opaque-Id"] = request.headers["X-Opaque-Id"]
-        compress(response)
         return response
 
     service = Service(facts, runner, pool, upstream, client)
