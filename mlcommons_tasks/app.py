@@ -5,15 +5,17 @@ from __future__ import annotations
 import atexit
 import os
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from flask import Flask, Response, request
 
 from mlcommons_tasks.clock import Clock, SystemClock
 from mlcommons_tasks.config import EMBEDDED, MEMORY, Settings, SettingsError
+from mlcommons_tasks.errors import PayloadTooLarge
 from mlcommons_tasks.execution.executors import TrainingPool
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.training import Trainer, warm_up
-from mlcommons_tasks.rest.exchange import LONGEST_BODY
+from mlcommons_tasks.rest.exchange import LONGEST_BODY, compress
 from mlcommons_tasks.rest.failures import handle_failures
 from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
@@ -27,9 +29,13 @@ from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.sources import SourceIndex
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.store.upstream import Endpoint, Upstream
+from mlcommons_tasks.versions import profile_of
 
 EXTENSION = "mlcommons_tasks"  #: where an app keeps its `Service`
+VERSION_HEADER = "X-OpenSearch-Version"
 FIRST_WITH_VERSION_HEADER = 3  #: the first major version of OpenSearch that says its version in every answer
+#: The reason phrases of HTTP as OpenSearch writes them.
+REASONS = {status.value: status.phrase for status in HTTPStatus} | {413: "Request Entity Too Large"}
 
 
 @dataclass
@@ -91,13 +97,16 @@ def create_app(
         StartError: OpenSearch is not there, or refuses the service.
     """
     settings = settings or Settings.resolve({}, os.environ)
+    profile = profile_of(settings.ml_commons_version)
     endpoint = endpoint_of(settings)
     client = open_client(endpoint)
     cluster = Cluster(client)
     if facts is None:
         facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
+        cluster.check_permissions()
     upstream = Upstream(endpoint, connections=settings.threads * 2)
-    tasks, models, sources = TaskStore(client, upstream), ModelStore(client, upstream), SourceIndex(upstream)
+    tasks, models = TaskStore(client, upstream, profile), ModelStore(client, upstream, profile)
+    sources = SourceIndex(upstream)
     pool = TrainingPool(settings.trainings, warm_up)
     runner = TaskRunner(tasks, models, Trainer(sources.read, pool), cluster.next_worker_node, clock or SystemClock())
 
@@ -107,25 +116,29 @@ def create_app(
     app.url_map.converters.update(segment=SegmentConverter, elsewhere=ElsewhereConverter)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY + 1  # a stream that ends there cannot be told from a longer one
-    app.register_blueprint(tasks_blueprint(tasks, models))
-    app.register_blueprint(models_blueprint(models))
+    app.register_blueprint(tasks_blueprint(tasks, models, profile))
+    app.register_blueprint(models_blueprint(models, profile))
     app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query))
     app.register_blueprint(proxy_blueprint(upstream))
-    refuse_early(app, elsewhere="proxy")
-    handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None)
+    refuse_early(app, elsewhere="proxy", forwards_unknown=facts.has_ml_commons)
+    handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
-    own_headers = {}
-    if int(facts.version.split(".")[0]) >= FIRST_WITH_VERSION_HEADER:
-        own_headers["X-OpenSearch-Version"] = f"OpenSearch/{facts.version} (opensearch)"
+    says_version = profile.says_version and int(facts.version.split(".")[0]) >= FIRST_WITH_VERSION_HEADER
 
     @app.after_request
     def finish(response: Response) -> Response:
         if is_forwarded():
             return response
-        for name, value in own_headers.items():
-            response.headers.setdefault(name, value)
+        response.status = f"{response.status_code} {REASONS.get(response.status_code, '')}"
+        if response.status_code == PayloadTooLarge.status:  # Netty's own, which knows no headers
+            return response
+        if says_version:
+            response.headers.setdefault(VERSION_HEADER, f"OpenSearch/{facts.version} (opensearch)")
+        else:
+            response.headers.pop(VERSION_HEADER, None)
         if "X-Opaque-Id" in request.headers:
             response.headers["X-Opaque-Id"] = request.headers["X-Opaque-Id"]
+        compress(response)
         return response
 
     service = Service(facts, runner, pool, upstream, client)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from mlcommons_tasks import versions
+
 EMBEDDED = "embedded"
 MEMORY = "memory"
 PREFIX = "MLCOMMONS_TASKS_"
@@ -36,6 +38,7 @@ class Settings:
         ca_file: the certificates to trust for an https URL; without it the system's.
         insecure: do not verify OpenSearch's certificate.
         opensearch_version: the version of the embedded node.
+        ml_commons_version: the version of ML Commons that is emulated, from 1.3 to 3.6.
         data_dir: where the embedded node keeps its data; without it in a temporary folder.
         cache_dir: where downloads are kept; without it in the user's cache folder.
         maven_url: a mirror of Maven Central.
@@ -53,6 +56,7 @@ class Settings:
     ca_file: Path | None = None
     insecure: bool = False
     opensearch_version: str = "3.6.0"
+    ml_commons_version: str = versions.DEFAULT
     data_dir: Path | None = None
     cache_dir: Path | None = None
     maven_url: str | None = None
@@ -70,6 +74,11 @@ class Settings:
                 raise SettingsError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not self.wait >= 0:
             raise SettingsError(f"wait must not be negative, not {self.wait:g}")
+        try:
+            versions.profile_of(self.ml_commons_version)
+        except versions.UnknownVersionError as error:
+            known = f"a version of ML Commons from {versions.OLDEST} to {versions.NEWEST}"
+            raise SettingsError(f"ml_commons_version must be {known}, not {self.ml_commons_version}") from error
         if self.opensearch in (EMBEDDED, MEMORY):
             return
         try:

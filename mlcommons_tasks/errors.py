@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlcommons_tasks.versions import Failure
+
 
 class TaskPluginError(Exception):
     """An error with a place on the wire.
@@ -148,6 +150,11 @@ class StoreUnavailable(TaskPluginError):
 
     status = 503
     type = "cluster_block_exception"
+
+
+def error_of(failure: Failure, asked_for: str = "") -> TaskPluginError:
+    """Return the error of a version's profile, about the id that was asked for."""
+    return TaskPluginError(failure.reason.replace("{id}", asked_for), type=failure.type, status=failure.status)
 
 
 class UpstreamError(TaskPluginError):

@@ -36,6 +36,7 @@ Ctrl-C stops it.
 @click.option("--ca-file", type=click.Path(path_type=Path), help="Certificates to trust for an https URL.")
 @click.option("--insecure", is_flag=True, default=None, help="Do not verify OpenSearch's certificate.")
 @click.option("--opensearch-version", help="The version of the embedded node.  [default: 3.6.0]")
+@click.option("--ml-commons-version", help="The version of ML Commons to answer as, from 1.3 to 3.6.  [default: 3.6.0]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the embedded node's data here.")
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Keep downloads here.")
 @click.option("--maven-url", help="A mirror of Maven Central.")

@@ -11,6 +11,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllo
 from mlcommons_tasks.errors import IllegalArgument, PayloadTooLarge, ServerError, TaskPluginError, UpstreamError
 from mlcommons_tasks.rest.exchange import UnsupportedMediaType, error_reply
 from mlcommons_tasks.rest.gate import UnexpectedMethod
+from mlcommons_tasks.versions import CURRENT, Profile
 from mlcommons_tasks.wire.envelope import (
     error_body,
     invalid_uri_body,
@@ -21,10 +22,12 @@ from mlcommons_tasks.wire.envelope import (
 )
 from mlcommons_tasks.wire.parameters import java_path
 
+OUT_OF_RANGE = "input_coercion_exception"
+
 log = logging.getLogger(__name__)
 
 
-def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None) -> None:
+def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, profile: Profile = CURRENT) -> None:
     """Register the handlers.
 
     `forward_unknown` answers ML routes that are not ours, where the cluster has the real plugin.
@@ -40,6 +43,8 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None) 
             return response
         if isinstance(error, UpstreamError):
             return Response(error.payload, status=error.status, content_type=error.content_type)
+        if error.type == OUT_OF_RANGE:
+            error.status = profile.number_out_of_range
         return error_reply(error_body(error), error.status)
 
     @app.errorhandler(MethodNotAllowed)

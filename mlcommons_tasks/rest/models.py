@@ -9,12 +9,13 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from mlcommons_tasks.errors import StatusError, TaskPluginError
+from mlcommons_tasks.errors import StatusError, TaskPluginError, error_of
 from mlcommons_tasks.rest.exchange import RestRequest, passed_on, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
-from mlcommons_tasks.rest.searches import ALWAYS, as_sent, deletion, parsed, search_reply, searched
+from mlcommons_tasks.rest.searches import ALWAYS, as_sent, deletion, parsed, search_reply, searched, where
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.upstream import Reply
+from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.bodies import json_of
 from mlcommons_tasks.wire.model_document import read_model, refuse_deletion, render_model
 from mlcommons_tasks.wire.model_update import refuse_change, refuse_update
@@ -22,11 +23,11 @@ from mlcommons_tasks.wire.rendering import render_json
 from mlcommons_tasks.wire.search_body import can_be_rewritten, in_point_in_time, visible_models
 from mlcommons_tasks.wire.search_failure import failed_model_search
 
-DELETE_NOT_FOUND = "Failed to find model"
+AGGREGATIONS = ("aggs", "aggregations")
 
 
-def models_blueprint(models: ModelStore) -> Blueprint:
-    """Return the routes of stored models."""
+def models_blueprint(models: ModelStore, profile: Profile) -> Blueprint:
+    """Return the routes of stored models, as one version has them."""
     routes = Blueprint("models", __name__)
 
     @routes.get(f"{ML_PREFIX}/models/<segment:model_id>")
@@ -36,20 +37,23 @@ def models_blueprint(models: ModelStore) -> Blueprint:
         rest.finish("model_id")
         source = models.source(model_id, with_content=with_content)
         if source is None:
-            if models.index_exists():
-                raise StatusError(f"Failed to find model with the provided model id: {model_id}", 404)
-            raise StatusError("Fail to find model", 404)
-        return reply(render_model(source))
+            failure = profile.get_no_model if models.index_exists() else profile.get_no_model_index
+            raise error_of(failure, model_id)
+        return reply(render_model(source, profile))
 
     @routes.delete(f"{ML_PREFIX}/models/<segment:model_id>")
     def delete_model(model_id: str) -> Response:
         rest = RestRequest.current()
         rest.finish("model_id")
+        query = {**rest.rendering_parameters(), "refresh": "true" if profile.refreshes_models else "false"}
+        if profile.delete_no_model is None:
+            return deletion(models.delete(model_id, query), None)
+        missing = error_of(profile.delete_no_model, model_id)
         source = models.source(model_id, with_content=False)
         if source is None:
-            raise StatusError(DELETE_NOT_FOUND, 404)
-        refuse_deletion(source)
-        return deletion(models.delete(model_id, rest.rendering_parameters()), StatusError(DELETE_NOT_FOUND, 404))
+            raise missing
+        refuse_deletion(source, profile)
+        return deletion(models.delete(model_id, query), missing)
 
     @routes.route(f"{ML_PREFIX}/models/_search", methods=["GET", "POST"])
     def search_models() -> Response:
@@ -57,37 +61,40 @@ def models_blueprint(models: ModelStore) -> Blueprint:
         payload, kind = rest.body_or_source()
         body = parsed(payload, kind)
         if body is None or not can_be_rewritten(body):
-            return search_reply(models, rest)
+            return search_reply(models, rest, profile)
         rest.finish()
-        answer = _rewritten_search(models, rest, body)
+        answer = _rewritten_search(models, rest, body, profile)
         if answer.status < 400:
+            if not profile.aggregates_models and any(map(body.get, AGGREGATIONS)) and models.index_exists():
+                raise StatusError(profile.model_search_failed, 500)
             return searched(answer)
         if not in_point_in_time(body):
             query, headers = as_sent(rest)  # a mistake in the body is told by its place in the caller's own
             as_it_came = models.search(rest.payload, query, headers, nothing=True)
             if as_it_came.status >= 400:
                 return passed_on(as_it_came)
-        raise failed_model_search(json_of(answer.payload, rest.reply_type) or b"{}")
+        raise failed_model_search(json_of(answer.payload, rest.reply_type) or b"{}", profile.model_search_failed)
 
-    @routes.put(f"{ML_PREFIX}/models/<segment:model_id>")
     def update_model(model_id: str) -> Response:
         rest = RestRequest.current()
         refuse_update(rest.json_body())
         rest.finish("model_id")
         source = models.source(model_id, with_content=False)
         try:
-            model = None if source is None else read_model(source)
+            model = None if source is None else read_model(source, profile)
         except TaskPluginError:
             model = None
         raise refuse_change(model, model_id)
 
+    if profile.updates_models:
+        routes.add_url_rule(f"{ML_PREFIX}/models/<segment:model_id>", view_func=update_model, methods=["PUT"])
     return routes
 
 
-def _rewritten_search(models: ModelStore, rest: RestRequest, body: dict[str, Any]) -> Reply:
-    payload = render_json(visible_models(body, rest.user_agent))
+def _rewritten_search(models: ModelStore, rest: RestRequest, body: dict[str, Any], profile: Profile) -> Reply:
+    payload = render_json(visible_models(body, rest.user_agent, profile))
     query = {**rest.rendering_parameters(), **ALWAYS}
     headers = [*rest.passed_headers(), ("Content-Type", "application/json")]
     if in_point_in_time(body):
         return models.search_point_in_time(payload, query, [*headers, *rest.caller.items()])
-    return models.search(payload, query, headers)
+    return models.search(payload, query | where(profile), headers)

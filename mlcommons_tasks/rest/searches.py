@@ -11,6 +11,7 @@ from flask import Response
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.rest.exchange import RestRequest, passed_on
 from mlcommons_tasks.store.upstream import Reply
+from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.bodies import json_of
 from mlcommons_tasks.wire.json_reader import JsonReader
 from mlcommons_tasks.wire.media_types import MediaType
@@ -18,6 +19,7 @@ from mlcommons_tasks.wire.search_body import in_point_in_time, source_filter
 
 ALWAYS = {"version": "true", "seq_no_primary_term": "true"}  #: what the plugin turns on in every search
 TIMED_OUT = b'"timed_out":true'
+NOT_DELETED = b'"result":"not_found"'
 HEAD_LENGTH = 200  #: bytes of a search answer within which `timed_out` stands
 
 
@@ -33,16 +35,21 @@ class Searchable(Protocol):
         """Run a search whose body names a point in time, with the rights of `headers`."""
 
 
-def search_reply(documents: Searchable, rest: RestRequest) -> Response:
+def search_reply(documents: Searchable, rest: RestRequest, profile: Profile) -> Response:
     """Run a caller's search: the body as it came, the plugin's own wishes beside it."""
     payload, kind = rest.body_or_source()
     rest.finish()
     body = parsed(payload, kind) or {}
     query, headers = as_sent(rest)
-    query |= source_parameters(source_filter(body, rest.user_agent))
+    query |= source_parameters(source_filter(body, rest.user_agent, profile))
     if in_point_in_time(body):
         return searched(documents.search_point_in_time(rest.payload, query, [*headers, *rest.caller.items()]))
-    return searched(documents.search(rest.payload, query, headers))
+    return searched(documents.search(rest.payload, query | where(profile), headers))
+
+
+def where(profile: Profile) -> dict[str, str]:
+    """Return the parameters of a search by which an index that is not there is empty, or a 404."""
+    return {} if profile.searches_no_index else {"ignore_unavailable": "false"}
 
 
 def as_sent(rest: RestRequest) -> tuple[dict[str, str], list[tuple[str, str]]]:
@@ -84,8 +91,13 @@ def parsed(payload: bytes, kind: MediaType) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def deletion(answer: Reply, missing: TaskPluginError) -> Response:
-    """Return OpenSearch's answer to a deletion; a document that went meanwhile is `missing`."""
-    if answer.status == 404:
+def deletion(answer: Reply, missing: TaskPluginError | None) -> Response:
+    """Return OpenSearch's answer to a deletion.
+
+    A document that is not there is `missing`; without that, OpenSearch's own words for it with the plugin's status.
+    """
+    if answer.status != 404:
+        return passed_on(answer)
+    if missing is not None:
         raise missing
-    return passed_on(answer)
+    return passed_on(answer, 200 if NOT_DELETED in answer.payload.replace(b" ", b"") else None)

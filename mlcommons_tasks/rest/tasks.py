@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from mlcommons_tasks.errors import IllegalArgument, IndexNotFound, ServerError, StatusError, TaskPluginError
+from mlcommons_tasks.errors import IllegalArgument, IndexNotFound, ServerError, StatusError, TaskPluginError, error_of
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.rest.searches import deletion, search_reply
@@ -14,21 +14,18 @@ from mlcommons_tasks.store.mappings import TASK_INDEX
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.task import TaskState, TaskType
+from mlcommons_tasks.versions import Failure, Profile
 from mlcommons_tasks.wire.model_document import read_model
 from mlcommons_tasks.wire.task_document import render_task
 
-NOT_FOUND = "Failed to find task"
-RUNNING_STAYS = "Task cannot be deleted in running state. Try after some time."
 NO_BATCH_JOB = "The task ID you provided does not have any associated batch job"
 CANCEL_NOT_FOUND = "Fail to find task"
 NO_CONNECTION_TO_JOB = "Couldn't cancel the transform job. Please try again"
-
-
 NO_MODEL_OF_JOB = "Failed to retrieve the ML model for the given task ID"
 
 
-def tasks_blueprint(tasks: TaskStore, models: ModelStore) -> Blueprint:
-    """Return the routes of stored tasks."""
+def tasks_blueprint(tasks: TaskStore, models: ModelStore, profile: Profile) -> Blueprint:
+    """Return the routes of stored tasks, as one version has them."""
     routes = Blueprint("tasks", __name__)
 
     @routes.get(f"{ML_PREFIX}/tasks/<segment:task_id>")
@@ -37,29 +34,30 @@ def tasks_blueprint(tasks: TaskStore, models: ModelStore) -> Blueprint:
         rest.finish("task_id")
         source = tasks.source(task_id)
         if source is None:
-            raise StatusError(NOT_FOUND, 404)
-        task = render_task(source)
+            raise error_of(_missing(tasks, profile.get_no_document, profile.get_no_index))
+        task = render_task(source, profile)
         if _is_remote_job(task):
-            _require_connector(task, models)  # its service is not asked: the job's state is what was stored
+            _require_connector(task, models, profile)  # its service is not asked: the job's state is what was stored
         return reply(task)
 
     @routes.delete(f"{ML_PREFIX}/tasks/<segment:task_id>")
     def delete_task(task_id: str) -> Response:
         rest = RestRequest.current()
         rest.finish("task_id")
+        query = {**rest.rendering_parameters(), "refresh": "true" if profile.refreshes_tasks else "false"}
+        if profile.delete_no_document is None or profile.delete_no_index is None:
+            return deletion(tasks.delete(task_id, query), None)
         source = tasks.source(task_id)
         if source is None:
-            raise StatusError(NOT_FOUND, 404) if tasks.index_exists() else _no_task_index()
-        if render_task(source).get("state") == TaskState.RUNNING.value:
-            raise ServerError(RUNNING_STAYS, type="exception")
-        answer = tasks.delete(task_id, rest.rendering_parameters())
-        return deletion(answer, StatusError(NOT_FOUND, 404))
+            exists = tasks.index_exists()
+            raise error_of(profile.delete_no_document) if exists else _no_task_index(profile.delete_no_index)
+        _refuse_deletion(render_task(source, profile).get("state"), profile)
+        return deletion(tasks.delete(task_id, query), error_of(profile.delete_no_document))
 
     @routes.route(f"{ML_PREFIX}/tasks/_search", methods=["GET", "POST"])
     def search_tasks() -> Response:
-        return search_reply(tasks, RestRequest.current())
+        return search_reply(tasks, RestRequest.current(), profile)
 
-    @routes.post(f"{ML_PREFIX}/tasks/<segment:task_id>/_cancel")
     def cancel_task(task_id: str) -> Response:
         rest = RestRequest.current()
         if not task_id:
@@ -70,20 +68,35 @@ def tasks_blueprint(tasks: TaskStore, models: ModelStore) -> Blueprint:
             if tasks.index_exists():
                 raise StatusError(CANCEL_NOT_FOUND, 404)
             raise ServerError(CANCEL_NOT_FOUND, type="m_l_resource_not_found_exception")
-        task = render_task(source)
+        task = render_task(source, profile)
         if not _is_remote_job(task):
             raise IllegalArgument(NO_BATCH_JOB)
-        _require_connector(task, models)
+        _require_connector(task, models, profile)
         raise ServerError(NO_CONNECTION_TO_JOB, type="exception")
 
+    if profile.cancel_action is not None:
+        path = f"{ML_PREFIX}/tasks/<segment:task_id>/{profile.cancel_action}"
+        routes.add_url_rule(path, view_func=cancel_task, methods=["POST"])
     return routes
+
+
+def _missing(tasks: TaskStore, no_document: Failure, no_index: Failure) -> Failure:
+    """Return what to say of a task that is not there; the index is looked for only if that makes a difference."""
+    return no_document if no_document == no_index or tasks.index_exists() else no_index
+
+
+def _refuse_deletion(state: str | None, profile: Profile) -> None:
+    if state == TaskState.RUNNING.value and profile.running_stays is not None:
+        raise ServerError(profile.running_stays, type="exception")
+    if state is None and profile.stateless_stays is not None:
+        raise ServerError(profile.stateless_stays, type="null_pointer_exception")
 
 
 def _is_remote_job(task: dict[str, Any]) -> bool:
     return task.get("task_type") == TaskType.BATCH_PREDICTION.value and task.get("function_name") == "REMOTE"
 
 
-def _require_connector(task: dict[str, Any], models: ModelStore) -> None:
+def _require_connector(task: dict[str, Any], models: ModelStore, profile: Profile) -> None:
     """Do what the plugin does before it asks the service that runs a job: find the model and its connector.
 
     Raises:
@@ -98,7 +111,7 @@ def _require_connector(task: dict[str, Any], models: ModelStore) -> None:
     if source is None:
         raise StatusError(NO_MODEL_OF_JOB, 404)
     try:
-        model = read_model(source)
+        model = read_model(source, profile)
     except TaskPluginError as error:
         raise StatusError(NO_MODEL_OF_JOB, 404) from error
     if "connector" not in model:
@@ -106,8 +119,11 @@ def _require_connector(task: dict[str, Any], models: ModelStore) -> None:
         raise TaskPluginError(reason, type="resource_not_found_exception", status=404)
 
 
-def _no_task_index() -> StatusError:
-    missing = IndexNotFound(TASK_INDEX)
-    missing.metadata["resource.type"] = "index_expression"
-    told = StatusError(f"Failed to get data object from index {TASK_INDEX}", 404, caused_by=missing)
-    return StatusError(NOT_FOUND, 404, caused_by=told)
+def _no_task_index(failure: Failure) -> TaskPluginError:
+    """Return the error of a deletion without an index; a 404 carries OpenSearch's own."""
+    error = error_of(failure)
+    if failure.status == IndexNotFound.status:
+        missing = IndexNotFound(TASK_INDEX)
+        missing.metadata["resource.type"] = "index_expression"
+        error.caused_by = StatusError(f"Failed to get data object from index {TASK_INDEX}", 404, caused_by=missing)
+    return error

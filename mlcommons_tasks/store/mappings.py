@@ -7,6 +7,7 @@ is declared below; its `Date` is used for the mapping only, times stay epoch mil
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from elasticsearch_dsl import (
@@ -24,10 +25,10 @@ from elasticsearch_dsl import (
     Text,
 )
 
+from mlcommons_tasks.versions import CURRENT, Profile
+
 TASK_INDEX = ".plugins-ml-task"
 MODEL_INDEX = ".plugins-ml-model"
-TASK_SCHEMA_VERSION = 5
-MODEL_SCHEMA_VERSION = 13
 SETTINGS = {"index": {"number_of_shards": "1", "auto_expand_replicas": "0-1"}}
 
 
@@ -37,7 +38,7 @@ class FlatObject(Field):  # type: ignore[misc]  # elasticsearch_dsl has no types
     name = "flat_object"
 
 
-def task_index_body() -> dict[str, Any]:
+def task_index_body(profile: Profile = CURRENT) -> dict[str, Any]:
     """Return the body that creates the task index."""
     mapping = Mapping()
     for name in (
@@ -59,10 +60,10 @@ def task_index_body() -> dict[str, Any]:
     mapping.field("is_async", Boolean())
     mapping.field("progress", Float())
     mapping.field("user", _user())
-    return _index_body(mapping, TASK_SCHEMA_VERSION)
+    return _index_body(mapping, profile.task_schema, profile.unmapped_task_fields)
 
 
-def model_index_body() -> dict[str, Any]:
+def model_index_body(profile: Profile = CURRENT) -> dict[str, Any]:
     """Return the body that creates the model index."""
     mapping = Mapping()
     keywords = "algorithm model_content_hash_value model_format model_group_id model_id model_state model_version"
@@ -85,12 +86,20 @@ def model_index_body() -> dict[str, Any]:
     mapping.field("guardrails", Object(properties={"input_guardrail": _guardrail(), "output_guardrail": _guardrail()}))
     mapping.field("connector", _connector())
     mapping.field("user", _user())
-    return _index_body(mapping, MODEL_SCHEMA_VERSION)
+    return _index_body(mapping, profile.model_schema, profile.unmapped_model_fields)
 
 
-def _index_body(mapping: Mapping, schema_version: int) -> dict[str, Any]:
-    mapping.meta("_meta", schema_version=schema_version)
-    return {"settings": SETTINGS, "mappings": mapping.to_dict()}
+def _index_body(mapping: Mapping, schema_version: int | None, without: Iterable[str]) -> dict[str, Any]:
+    if schema_version is not None:
+        mapping.meta("_meta", schema_version=schema_version)
+    mappings = mapping.to_dict()
+    for path in without:
+        holder, _, name = path.rpartition(".")
+        fields = mappings["properties"]
+        if holder:
+            fields = fields.get(holder, {}).get("properties", {})
+        fields.pop(name, None)
+    return {"settings": SETTINGS, "mappings": mappings}
 
 
 def _time() -> Date:

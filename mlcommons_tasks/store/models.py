@@ -10,6 +10,7 @@ from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, WRITE_DEADLINE_S, DocumentIndex, new_document_id
 from mlcommons_tasks.store.mappings import MODEL_INDEX, model_index_body
 from mlcommons_tasks.store.upstream import Reply, Upstream
+from mlcommons_tasks.versions import CURRENT, Profile
 
 CONTENT_FIELDS = ("content", "model_content")
 
@@ -17,8 +18,8 @@ CONTENT_FIELDS = ("content", "model_content")
 class ModelStore:
     """Models in OpenSearch."""
 
-    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream) -> None:
-        self._documents = DocumentIndex(MODEL_INDEX, model_index_body(), client, upstream)
+    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream, profile: Profile = CURRENT) -> None:
+        self._documents = DocumentIndex(MODEL_INDEX, model_index_body(profile), client, upstream)
 
     def create(self, model: MLModel, *, patient: bool = False) -> str:
         """Store a new model; return its id. If `patient`, OpenSearch may be away for a while meanwhile."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import opensearchpy
 
@@ -12,6 +13,7 @@ from mlcommons_tasks.store.documents import DocumentIndex, Written, new_document
 from mlcommons_tasks.store.mappings import TASK_INDEX, task_index_body
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.task import MLTask
+from mlcommons_tasks.versions import CURRENT, Profile
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,9 @@ class Position:
 class TaskStore:
     """Tasks in OpenSearch."""
 
-    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream) -> None:
-        self._documents = DocumentIndex(TASK_INDEX, task_index_body(), client, upstream)
+    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream, profile: Profile = CURRENT) -> None:
+        self._documents = DocumentIndex(TASK_INDEX, task_index_body(profile), client, upstream)
+        self._profile = profile
 
     def ensure(self) -> None:
         """Create the index unless it is there."""
@@ -35,7 +38,13 @@ class TaskStore:
     def create(self, task: MLTask) -> tuple[str, Written]:
         """Store a new task; return its id and where it was put."""
         task_id = new_document_id()
-        return task_id, self._documents.create(task_id, task.source())
+        return task_id, self._documents.create(task_id, self._source(task))
+
+    def _source(self, task: MLTask) -> dict[str, Any]:
+        source = task.source()
+        if not self._profile.lists_worker_nodes:
+            source["worker_node"] = ",".join(task.worker_node)
+        return source
 
     def update(self, task_id: str, before: MLTask, after: MLTask, expected: Written) -> Written:
         """Store what changed between `before` and `after`, provided that nobody else wrote since."""

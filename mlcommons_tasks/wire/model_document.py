@@ -5,19 +5,22 @@ Source: ml-commons 3.6.0 `MLModel.parse`, `MLModel.toXContent`, `GetModelTranspo
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from mlcommons_tasks.errors import IllegalArgument, ServerError, StatusError
-from mlcommons_tasks.wire.json_reader import JsonReader
+from mlcommons_tasks.errors import IllegalArgument, ServerError, StatusError, error_of
+from mlcommons_tasks.versions import CURRENT, Profile
+from mlcommons_tasks.wire.json_reader import DocumentReader, JsonReader
 from mlcommons_tasks.wire.records import (
     Reader,
+    function_reader,
     read_fields,
-    read_function_name,
     read_map,
     read_texts,
-    read_user,
     text_or_null,
+    user_reader,
 )
 
 #: The order in which the plugin renders a model.
@@ -72,45 +75,48 @@ NO_PRIVILEGE = "User doesn't have privilege to perform this operation on this mo
 _LOCAL = 43  #: where `MLModel.parse` keeps a field's name
 
 
-def read_model(payload: bytes) -> dict[str, Any]:
+def read_model(payload: bytes, profile: Profile = CURRENT) -> dict[str, Any]:
     """Return a stored model as the plugin renders it.
 
     Raises:
         TaskPluginError: the plugin cannot read it; its words, its status.
     """
-    reader = JsonReader(payload)
+    reader = DocumentReader(payload)
     reader.next()
-    found = read_fields(reader, _READERS, _LOCAL)
+    found = read_fields(reader, _readers(profile), _LOCAL)
     for name, older in OTHER_NAMES.items():
         found.setdefault(name, found.get(older))
     found.setdefault("model_version", str(found.get("version", "null")))
-    found.setdefault("is_hidden", False)
+    if profile.hides_models:
+        found.setdefault("is_hidden", False)
     found["deploy_to_all_nodes"] = found.get("deploy_to_all_nodes") or None
     found["planning_worker_nodes"] = found.get("planning_worker_nodes") or None
     return {name: found[name] for name in RENDERED if found.get(name) is not None}
 
 
-def render_model(payload: bytes) -> dict[str, Any]:
+def render_model(payload: bytes, profile: Profile = CURRENT) -> dict[str, Any]:
     """Return what GET answers for a stored source.
 
     Raises:
         TaskPluginError: the plugin cannot read it, or it is hidden; its words, its status.
     """
-    hidden = _hidden(json.loads(payload))
-    model = read_model(payload)
+    hidden = profile.hides_models and _hidden(json.loads(payload))
+    model = read_model(payload, profile)
     if hidden:
         raise StatusError(NO_PRIVILEGE, 403)
     return model
 
 
-def refuse_deletion(payload: bytes) -> None:
+def refuse_deletion(payload: bytes, profile: Profile = CURRENT) -> None:
     """Refuse to delete a model that is hidden, in use, or of no known state.
 
     Raises:
         TaskPluginError: the plugin's words for it.
     """
-    model = read_model(payload)
-    if model["is_hidden"]:
+    if profile.deployed_stays is None:  # the document is not looked at
+        return
+    model = read_model(payload, profile)
+    if model.get("is_hidden"):
         raise StatusError(NO_PRIVILEGE, 403)
     state = model.get("model_state")
     if state is None:
@@ -119,9 +125,7 @@ def refuse_deletion(payload: bytes) -> None:
             type="null_pointer_exception",
         )
     if state in LOADED:
-        raise StatusError(
-            "Model cannot be deleted in deploying or deployed state. Try undeploy model first then delete", 400
-        )
+        raise error_of(profile.deployed_stays)
 
 
 def _hidden(source: dict[str, Any]) -> bool:
@@ -168,7 +172,7 @@ def _interface(reader: JsonReader) -> dict[str, Any]:
     return {name: value for name, value in read_map(reader).items() if name in ("input", "output")}
 
 
-_READERS: dict[str, Reader] = {
+_COMMON: Mapping[str, Reader] = {
     **dict.fromkeys(("name", "model_group_id", "model_version"), JsonReader.string),
     **dict.fromkeys(("model_id", "description", "model_content_hash_value", "connector_id"), JsonReader.string),
     **dict.fromkeys(("version", "chunk_number", "total_chunks"), _uncoerced),
@@ -178,8 +182,6 @@ _READERS: dict[str, Reader] = {
     **dict.fromkeys(("created_time", "last_updated_time", *OTHER_NAMES, *OTHER_NAMES.values()), JsonReader.long),
     **dict.fromkeys(("model_content", "content"), JsonReader.string),
     **dict.fromkeys(("is_enabled", "is_controller_enabled", "deploy_to_all_nodes", "is_hidden"), JsonReader.boolean),
-    "algorithm": read_function_name,
-    "user": read_user,
     "model_format": _one_of(FORMATS, "Wrong model format"),
     "model_state": _one_of(STATES, "Wrong model state"),
     **dict.fromkeys(("model_config", "deploy_setting", "rate_limiter", "guardrails"), JsonReader.value),
@@ -188,3 +190,10 @@ _READERS: dict[str, Reader] = {
     "interface": _interface,
     "tenant_id": text_or_null,
 }
+
+
+@functools.cache
+def _readers(profile: Profile) -> Mapping[str, Reader]:
+    """Return a reader for each field."""
+    readers = {**_COMMON, "algorithm": function_reader(profile), "user": user_reader(profile)}
+    return readers if profile.hides_models else {name: read for name, read in readers.items() if name != "is_hidden"}

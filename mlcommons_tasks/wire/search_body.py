@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlcommons_tasks.versions import CURRENT, Profile
+
 CONTENT_FIELDS = ("content", "model_content")  #: left out unless a body says what it wants of `_source`
 UI_FIELD = "ui_metadata"  #: shown to Dashboards only
 CREDENTIAL_FIELD = "connector.credential"  #: never shown
@@ -25,13 +27,15 @@ _VISIBLE = {
 }
 
 
-def source_filter(body: Mapping[str, Any], user_agent: str) -> dict[str, list[str]]:
+def source_filter(body: Mapping[str, Any], user_agent: str, profile: Profile = CURRENT) -> dict[str, list[str]]:
     """Return the `_source` the plugin makes of the body's.
 
     `_source: false` is not honoured: the plugin turns fetching on in every case.
     """
     wanted = body.get("_source")
     for_dashboards = DASHBOARDS in user_agent
+    if not profile.honours_source:
+        return {"includes": [], "excludes": [] if for_dashboards else [UI_FIELD]}
     if wanted is None:
         excludes = [*CONTENT_FIELDS] if for_dashboards else [*CONTENT_FIELDS, UI_FIELD]
         return {"includes": [], "excludes": excludes}
@@ -41,13 +45,16 @@ def source_filter(body: Mapping[str, Any], user_agent: str) -> dict[str, list[st
     return {"includes": includes, "excludes": excludes}
 
 
-def visible_models(body: Mapping[str, Any], user_agent: str) -> dict[str, Any]:
+def visible_models(body: Mapping[str, Any], user_agent: str, profile: Profile = CURRENT) -> dict[str, Any]:
     """Return the body of a search for models: hidden ones and credentials are kept out."""
+    source = source_filter(body, user_agent, profile)
+    if profile.hides_credentials:
+        source["excludes"].append(CREDENTIAL_FIELD)
+    if not profile.hides_models:
+        return {**body, "_source": source}
     query: dict[str, Any] = {"filter": [_VISIBLE]}
     if body.get("query") is not None:
         query["must"] = [body["query"]]
-    source = source_filter(body, user_agent)
-    source["excludes"].append(CREDENTIAL_FIELD)
     return {**body, "query": {"bool": query}, "_source": source}
 
 

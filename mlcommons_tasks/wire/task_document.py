@@ -5,21 +5,24 @@ Source: ml-commons 3.6.0 `MLTask.parse` and `MLTask.toXContent`. `_search` shows
 
 from __future__ import annotations
 
+import functools
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from mlcommons_tasks.java import Single
-from mlcommons_tasks.task import InputType, TaskState, TaskType
-from mlcommons_tasks.wire.json_reader import JsonReader
+from mlcommons_tasks.versions import CURRENT, Profile
+from mlcommons_tasks.wire.json_reader import DocumentReader, JsonReader
 from mlcommons_tasks.wire.records import (
     Reader,
     constant_of,
+    function_reader,
+    local_of_name,
     read_fields,
-    read_function_name,
     read_map,
     read_texts,
-    read_user,
     text_or_null,
+    user_reader,
 )
 
 #: The order in which the plugin renders a task.
@@ -42,18 +45,18 @@ RENDERED = (
     "response",
     "tenant_id",
 )
-_LOCAL = 19  #: where `MLTask.parse` keeps a field's name
 
 
-def render_task(payload: bytes) -> dict[str, Any]:
+def render_task(payload: bytes, profile: Profile = CURRENT) -> dict[str, Any]:
     """Return what GET answers for a stored source.
 
     Raises:
         TaskPluginError: the source is one that the plugin cannot read; its words, its status.
     """
-    reader = JsonReader(payload)
+    reader = DocumentReader(payload)
     reader.next()
-    found = {"is_async": False, **read_fields(reader, _READERS, _LOCAL)}
+    readers = _readers(profile)
+    found = {"is_async": False, **read_fields(reader, readers, local_of_name(len(readers)))}
     return {name: found[name] for name in RENDERED if found.get(name) is not None}
 
 
@@ -76,22 +79,26 @@ def _progress(reader: JsonReader) -> Single:
     return Single(single)
 
 
-_READERS: dict[str, Reader] = {
-    "task_id": JsonReader.string,
-    "model_id": JsonReader.string,
-    "task_type": constant_of(TaskType, "org.opensearch.ml.common.MLTaskType"),
-    "function_name": read_function_name,
-    "state": constant_of(TaskState, "org.opensearch.ml.common.MLTaskState"),
-    "input_type": constant_of(InputType, "org.opensearch.ml.common.dataset.MLInputDataType"),
-    "progress": _progress,
-    "output_index": JsonReader.string,
-    "worker_node": _worker_node,
-    "create_time": JsonReader.long,
-    "last_update_time": JsonReader.long,
-    "error": JsonReader.string,
-    "user": read_user,
-    "is_async": JsonReader.boolean,
-    "remote_job": read_map,
-    "response": read_map,
-    "tenant_id": text_or_null,
-}
+@functools.cache
+def _readers(profile: Profile) -> Mapping[str, Reader]:
+    """Return a reader for each field that the version knows."""
+    readers: dict[str, Reader] = {
+        "task_id": JsonReader.string,
+        "model_id": JsonReader.string,
+        "task_type": constant_of(profile.task_types, f"{profile.enum_package}.MLTaskType"),
+        "function_name": function_reader(profile),
+        "state": constant_of(profile.task_states, f"{profile.enum_package}.MLTaskState"),
+        "input_type": constant_of(profile.input_types, "org.opensearch.ml.common.dataset.MLInputDataType"),
+        "progress": _progress,
+        "output_index": JsonReader.string,
+        "worker_node": _worker_node if profile.lists_worker_nodes else JsonReader.string,
+        "create_time": JsonReader.long,
+        "last_update_time": JsonReader.long,
+        "error": JsonReader.string,
+        "user": user_reader(profile),
+        "is_async": JsonReader.boolean,
+        "remote_job": read_map,
+        "response": read_map,
+        "tenant_id": text_or_null,
+    }
+    return {name: reader for name, reader in readers.items() if name not in profile.unknown_task_fields}
