@@ -48,11 +48,11 @@ lint: $(STAMP) ## Check style and types
 bench: prepare ## Compare with the real plugin and write docs/benchmarks.md; ORACLE='<command>' starts another one
 	$(BIN)/python -m tests.bench $(if $(ORACLE),--oracle '$(ORACLE)')
 
-record: prepare ## Record anew what the real plugin answers, into fixtures/recordings
-	$(BIN)/python -m tests.conformance.recorder
+record: prepare ## Record anew what the real plugin answers; VERSION=2.19.1 JAVA=/path/to/jdk17/bin/java another version's
+	$(BIN)/python -m tests.conformance.recorder $(if $(VERSION),--version $(VERSION)) $(if $(JAVA),--java $(JAVA))
 
 conformance: prepare ## Run all cases on the service and on the real plugin, and print the differences
-	$(BIN)/python -m tests.conformance.differences
+	$(BIN)/python -m tests.conformance.differences $(if $(VERSION),--version $(VERSION)) $(if $(JAVA),--java $(JAVA))
 	$(BIN)/python -m tests.conformance.generated_differences
 
 clean: ## Remove .venv, .venv-clients and what tools left

@@ -1,8 +1,9 @@
 """Runs the cases live on two servers and prints a table of where they differ.
 
-    python -m tests.conformance.differences [--ours URL] [--theirs URL] [--topic T ...] [--verbose]
+    python -m tests.conformance.differences [--ours URL] [--theirs URL | --version V [--java PATH]] [--topic T ...]
 
-Without URLs it starts both sides itself. Both lose their ML tasks and models: give it nodes of their own.
+Without URLs it starts both sides itself, ours over an OpenSearch of the default version.
+Both lose their ML tasks and models: give it nodes of their own.
 Exit code 1 when there is a difference.
 """
 
@@ -21,6 +22,7 @@ from tests.services import plugin_node, service
 from . import cases, player
 from .compare import Difference, differences
 from .recorder import versions
+from .recordings import VERSION
 
 
 def of_case(case: cases.Case, ours: str, theirs: str) -> list[Difference]:
@@ -40,12 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ours", help="the service; default: one of our own")
     parser.add_argument("--theirs", help="a node with the plugin; default: one of our own")
+    parser.add_argument("--version", default=VERSION, help="of both sides of our own (default: %(default)s)")
+    parser.add_argument("--java", help="the Java that runs the plugin; 2.x needs one from 17 to 23")
     parser.add_argument("--topic", action="append", choices=cases.topics(), help="only this one (repeatable)")
     parser.add_argument("--verbose", action="store_true", help="print the differences below the table")
     options = parser.parse_args(arguments)
     with contextlib.ExitStack() as started:
-        ours = options.ours or started.enter_context(service()).url
-        theirs = options.theirs or started.enter_context(plugin_node()).url
+        ours = options.ours or started.enter_context(service("--ml-commons-version", options.version)).url
+        java = ["--java", options.java] if options.java else []
+        plugin = ("--opensearch-version", options.version, *java)
+        theirs = options.theirs or started.enter_context(plugin_node(*plugin)).url
         return compare_all(ours.rstrip("/"), theirs.rstrip("/"), options.topic or cases.topics(), options.verbose)
 
 

@@ -77,7 +77,7 @@ class References:
         if node is None:
             text = self._mentions(_YAML_TOOK[0].sub(_YAML_TOOK[1], text))
         else:
-            patterns = [_path_pattern(path) for path in volatile or {}]
+            patterns = [path_pattern(path) for path in volatile or {}]
             text = json_spans.rewrite(text, node, lambda at: self._exchange(at, patterns))
         for rule in replace:
             text = re.sub(rule["pattern"], rule["with"], text)
@@ -119,5 +119,6 @@ class References:
         return text.replace(self._host, "<host>") if self._host else text
 
 
-def _path_pattern(path: str) -> re.Pattern[str]:
+def path_pattern(path: str) -> re.Pattern[str]:
+    """Return what matches a JSON path in which `[*]` is any index and `*` anything."""
     return re.compile(re.escape(path).replace(r"\[\*\]", r"\[\d+\]").replace(r"\*", ".*"))
