@@ -103,7 +103,6 @@ def create_app(
     cluster = Cluster(client)
     if facts is None:
         facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
-        cluster.check_permissions()
     upstream = Upstream(endpoint, connections=settings.threads * 2)
     tasks, models = TaskStore(client, upstream, profile), ModelStore(client, upstream, profile)
     sources = SourceIndex(upstream)
