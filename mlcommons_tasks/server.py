@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -89,11 +90,11 @@ def serve(
     """
     with (
         contextlib.closing(listen(settings.host, settings.port)) as listener,
-        _interrupts_as_exit(),
+        _Interrupts() as interrupts,
         Running(backend_for(settings, progress)) as backend,
     ):
-        from mlcommons_tasks.foreground import run_workers  # the imports take as long as the node does
-
+        with interrupts.held_back():
+            from mlcommons_tasks.foreground import run_workers  # the imports take as long as the node does
         backend.wait_ready(settings.wait)
         over = dataclasses.replace(settings, opensearch=backend.url)
         facts = _facts(over, on_wait)
@@ -101,6 +102,7 @@ def serve(
             on_ml_commons()
         ready = Ready(address_of(listener), backend.kind, _shown(over), facts.version, os.getpid())
         backend.speed_up_next_start()
+        interrupts.obey()
         run_workers(over, facts, listener, lambda: announce(ready))
 
 
@@ -153,20 +155,44 @@ def running_service(
             app.extensions[EXTENSION].close()
 
 
-@contextlib.contextmanager
-def _interrupts_as_exit() -> Iterator[None]:
-    """Let SIGTERM end a start as Ctrl-C does: with what was started stopped, and code 0."""
-    import signal
+class _Interrupts:
+    """Lets SIGTERM end a start as Ctrl-C does: with what was started stopped, and code 0.
 
-    def leave(_number: int, _frame: Any) -> None:
-        raise SystemExit(0)
+    An exception that a signal raises can be lost, in a callback of the interpreter's own; so the wish is kept,
+    and obeyed where the next step begins.
+    """
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self._asked = False
+        self._held_back = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._leave)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Obey at the end of the block: inside an import the exception would be lost for certain."""
+        self._held_back = True
+        yield
+        self._held_back = False
+        self.obey()
+
+    def obey(self) -> None:
+        """Leave if that was asked for."""
+        if self._asked:
+            raise SystemExit(0)
+
+    def _leave(self, _number: int, _frame: object) -> None:
+        self._asked = True
+        if not self._held_back:
+            raise SystemExit(0)
 
 
 def _facts(settings: Settings, on_wait: Callable[[str], None]) -> ClusterFacts:
