@@ -12,7 +12,16 @@ from flask import Blueprint, Response
 from mlcommons_tasks.errors import StatusError, TaskPluginError, error_of
 from mlcommons_tasks.rest.exchange import RestRequest, passed_on, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
-from mlcommons_tasks.rest.searches import ALWAYS, as_sent, deletion, parsed, search_reply, searched, where
+from mlcommons_tasks.rest.searches import (
+    ALWAYS,
+    as_sent,
+    deletion,
+    or_nothing,
+    parsed,
+    pipeline_parameters,
+    search_reply,
+    searched,
+)
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.versions import Profile
@@ -20,10 +29,11 @@ from mlcommons_tasks.wire.bodies import json_of
 from mlcommons_tasks.wire.model_document import read_model, refuse_deletion, render_model
 from mlcommons_tasks.wire.model_update import refuse_change, refuse_update
 from mlcommons_tasks.wire.rendering import render_json
-from mlcommons_tasks.wire.search_body import can_be_rewritten, in_point_in_time, visible_models
+from mlcommons_tasks.wire.search_body import can_be_rewritten, in_point_in_time, is_plain, visible_models
 from mlcommons_tasks.wire.search_failure import failed_model_search
 
 AGGREGATIONS = ("aggs", "aggregations")
+WITH_INDEX = b"action_request_validation_exception"  #: what a point in time is told that names an index as well
 
 
 def models_blueprint(models: ModelStore, profile: Profile) -> Blueprint:
@@ -63,16 +73,15 @@ def models_blueprint(models: ModelStore, profile: Profile) -> Blueprint:
         if body is None or not can_be_rewritten(body):
             return search_reply(models, rest, profile)
         rest.finish()
-        answer = _rewritten_search(models, rest, body, profile)
+        if not is_plain(payload) and (refusal := _refusal(models, rest, body)) is not None:
+            return passed_on(refusal)
+        answer = or_nothing(models, _rewritten_search(models, rest, body, profile), rest, profile)
         if answer.status < 400:
             if not profile.aggregates_models and any(map(body.get, AGGREGATIONS)) and models.index_exists():
                 raise StatusError(profile.model_search_failed, 500)
-            return searched(answer)
-        if not in_point_in_time(body):
-            query, headers = as_sent(rest)  # a mistake in the body is told by its place in the caller's own
-            as_it_came = models.search(rest.payload, query, headers, nothing=True)
-            if as_it_came.status >= 400:
-                return passed_on(as_it_came)
+            return searched(answer, body)
+        if (refusal := _refusal(models, rest, body)) is not None:
+            return passed_on(refusal)
         raise failed_model_search(json_of(answer.payload, rest.reply_type) or b"{}", profile.model_search_failed)
 
     def update_model(model_id: str) -> Response:
@@ -91,10 +100,19 @@ def models_blueprint(models: ModelStore, profile: Profile) -> Blueprint:
     return routes
 
 
+def _refusal(models: ModelStore, rest: RestRequest, body: dict[str, Any]) -> Reply | None:
+    """Return what OpenSearch's parser has against the body as it came: a mistake is told by its place in that."""
+    query, headers = as_sent(rest)
+    answer = models.search(rest.payload, query, headers, nothing=True)
+    if answer.status < 400 or (in_point_in_time(body) and WITH_INDEX in answer.payload):
+        return None
+    return answer
+
+
 def _rewritten_search(models: ModelStore, rest: RestRequest, body: dict[str, Any], profile: Profile) -> Reply:
     payload = render_json(visible_models(body, rest.user_agent, profile))
-    query = {**rest.rendering_parameters(), **ALWAYS}
+    query = {**rest.rendering_parameters(), **ALWAYS, **pipeline_parameters(body)}
     headers = [*rest.passed_headers(), ("Content-Type", "application/json")]
     if in_point_in_time(body):
         return models.search_point_in_time(payload, query, [*headers, *rest.caller.items()])
-    return models.search(payload, query | where(profile), headers)
+    return models.search(payload, query, headers)

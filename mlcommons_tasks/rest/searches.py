@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from flask import Response
 
-from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.errors import IndexNotFound, TaskPluginError
 from mlcommons_tasks.rest.exchange import RestRequest, passed_on
 from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.bodies import json_of
 from mlcommons_tasks.wire.json_reader import JsonReader
 from mlcommons_tasks.wire.media_types import MediaType
+from mlcommons_tasks.wire.search_answer import without_early_end
 from mlcommons_tasks.wire.search_body import in_point_in_time, source_filter
 
 ALWAYS = {"version": "true", "seq_no_primary_term": "true"}  #: what the plugin turns on in every search
+NO_INDEX = b"index_not_found_exception"  #: in a reply of any format
 TIMED_OUT = b'"timed_out":true'
 NOT_DELETED = b'"result":"not_found"'
+NO_FIELD = "\0"  #: stands for a field that a parameter cannot name: an empty one, or one with a comma
 HEAD_LENGTH = 200  #: bytes of a search answer within which `timed_out` stands
 
 
 class Searchable(Protocol):
     """Documents that a caller's search may go to."""
 
-    def search(self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]) -> Reply:
-        """Run a search and return OpenSearch's answer."""
+    def search(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]], *, nothing: bool = False
+    ) -> Reply:
+        """Run a search, with `nothing` of no index at all, and return OpenSearch's answer."""
 
     def search_point_in_time(
         self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
@@ -41,15 +47,20 @@ def search_reply(documents: Searchable, rest: RestRequest, profile: Profile) -> 
     rest.finish()
     body = parsed(payload, kind) or {}
     query, headers = as_sent(rest)
-    query |= source_parameters(source_filter(body, rest.user_agent, profile))
+    query |= source_parameters(source_filter(body, rest.user_agent, profile)) | pipeline_parameters(body)
     if in_point_in_time(body):
-        return searched(documents.search_point_in_time(rest.payload, query, [*headers, *rest.caller.items()]))
-    return searched(documents.search(rest.payload, query | where(profile), headers))
+        answer = documents.search_point_in_time(rest.payload, query, [*headers, *rest.caller.items()])
+    else:
+        answer = documents.search(rest.payload, query, headers)
+    return searched(or_nothing(documents, answer, rest, profile), body)
 
 
-def where(profile: Profile) -> dict[str, str]:
-    """Return the parameters of a search by which an index that is not there is empty, or a 404."""
-    return {} if profile.searches_no_index else {"ignore_unavailable": "false"}
+def or_nothing(documents: Searchable, answer: Reply, rest: RestRequest, profile: Profile) -> Reply:
+    """Return the answer to a search, one that found nothing where an index is missing, whichever the body means."""
+    if answer.status != IndexNotFound.status or NO_INDEX not in answer.payload or not profile.searches_no_index:
+        return answer
+    headers = [*rest.passed_headers(), ("Content-Type", MediaType.JSON.value)]
+    return documents.search(b"{}", rest.rendering_parameters(), headers, nothing=True)
 
 
 def as_sent(rest: RestRequest) -> tuple[dict[str, str], list[tuple[str, str]]]:
@@ -61,8 +72,10 @@ def as_sent(rest: RestRequest) -> tuple[dict[str, str], list[tuple[str, str]]]:
     return {**query, "source": payload.decode(), "source_content_type": kind.value}, rest.passed_headers()
 
 
-def searched(answer: Reply) -> Response:
-    """Return a search's answer; one that timed out is a 408."""
+def searched(answer: Reply, body: Mapping[str, Any]) -> Response:
+    """Return the answer to a search with `body`; one that timed out is a 408."""
+    if not body.get("terminate_after"):
+        answer = dataclasses.replace(answer, payload=without_early_end(answer.payload))
     late = answer.status == 200 and TIMED_OUT in answer.payload[:HEAD_LENGTH].replace(b" ", b"")
     return passed_on(answer, 408 if late else None)
 
@@ -72,8 +85,13 @@ def source_parameters(wanted: Mapping[str, list[str]]) -> dict[str, str]:
     parameters = {"_source": "true"}
     for name, fields in (("_source_includes", wanted["includes"]), ("_source_excludes", wanted["excludes"])):
         if fields:
-            parameters[name] = ",".join(fields)
+            parameters[name] = ",".join(field if field and "," not in field else NO_FIELD for field in fields)
     return parameters
+
+
+def pipeline_parameters(body: Mapping[str, Any]) -> dict[str, str]:
+    """Return what keeps OpenSearch from the search pipeline that a body names: the plugin does not look for it."""
+    return {"search_pipeline": "_none"} if isinstance(body.get("search_pipeline"), str) else {}
 
 
 def parsed(payload: bytes, kind: MediaType) -> dict[str, Any] | None:

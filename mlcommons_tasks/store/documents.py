@@ -173,10 +173,10 @@ class DocumentIndex:
         """Run a caller's search and return OpenSearch's own answer, whatever its status.
 
         `payload` is the caller's body, passed as it is; `query` the parameters beside it. With `nothing` the search
-        goes to an index that is not there: OpenSearch's parser looks at the body, and that is all.
+        goes to an index that is not there, and finds nothing: OpenSearch's parser looks at the body, and that is all.
         """
-        target = "/_search?" + urlencode({"ignore_unavailable": "true", **query})
-        return self._request("POST", f"{'-none' if nothing else ''}{target}", headers, payload)
+        where = "-none/_search?ignore_unavailable=true&" if nothing else "/_search?"
+        return self._request("POST", where + urlencode(dict(query)), headers, payload)
 
     def search_point_in_time(
         self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]

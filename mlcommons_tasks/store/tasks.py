@@ -76,9 +76,11 @@ class TaskStore:
         """Delete a task; return OpenSearch's answer."""
         return self._documents.delete(task_id, query)
 
-    def search(self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]) -> Reply:
-        """Search the tasks with a caller's body; return OpenSearch's answer."""
-        return self._documents.search(payload, query, headers)
+    def search(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]], *, nothing: bool = False
+    ) -> Reply:
+        """Search the tasks with a caller's body, or with `nothing` no index at all; return OpenSearch's answer."""
+        return self._documents.search(payload, query, headers, nothing=nothing)
 
     def search_point_in_time(
         self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]

@@ -5,6 +5,7 @@ Source: ml-commons 3.6.0 `RestActionUtils.getSourceContext` and `MLSearchHandler
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,13 +69,39 @@ def in_point_in_time(body: Mapping[str, Any]) -> bool:
     return isinstance(body.get("pit"), dict)
 
 
+def is_plain(payload: bytes) -> bool:
+    """Say whether OpenSearch reads a body as we do, its `_source` included: as JSON by the book, no name twice."""
+    try:
+        body = json.loads(payload, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        return False
+    wanted = body.get("_source", True) if isinstance(body, dict) else None
+    if isinstance(wanted, dict):
+        if not wanted.keys() <= {"include", "includes", "exclude", "excludes"}:
+            return False
+        return all(_is_plain_list(fields) for fields in wanted.values())
+    return isinstance(wanted, bool) or _is_plain_list(wanted)
+
+
+def _is_plain_list(fields: Any) -> bool:
+    return isinstance(fields, str) or (isinstance(fields, list) and all(isinstance(field, str) for field in fields))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name twice")
+    return found
+
+
 def _fields(wanted: Any) -> tuple[list[str], list[str]]:
     """Return what a body's `_source` includes and excludes; of one that cannot be, nothing: OpenSearch refuses it."""
     if not isinstance(wanted, Mapping):
         return _listed(wanted), []
-    includes = wanted.get("includes", wanted.get("include", []))
-    excludes = wanted.get("excludes", wanted.get("exclude", []))
-    return _listed(includes), _listed(excludes)
+    found: dict[str, Any] = {"include": [], "exclude": []}
+    for name, fields in wanted.items():  # each has two names, of which the later counts
+        found[name.removesuffix("s")] = fields
+    return _listed(found["include"]), _listed(found["exclude"])
 
 
 def _listed(fields: Any) -> list[str]:

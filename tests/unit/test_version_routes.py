@@ -43,8 +43,12 @@ class Documents:
         found = self._source is not None
         return Reply(200 if found else 404, [], b'{"result":"deleted"}' if found else gone)
 
-    def search(self, _payload: bytes, query: Mapping[str, str], _headers: object, **_: object) -> Reply:
+    def search(self, _payload: bytes, query: Mapping[str, str], _headers: object, *, nothing: bool = False) -> Reply:
         self.query = query
+        if not self._index and not nothing:
+            return Reply(
+                404, [], b'{"error":{"type":"index_not_found_exception","reason":"no such index"},"status":404}'
+            )
         return Reply(200, [], b'{"took":1,"timed_out":false}')
 
 
@@ -177,12 +181,11 @@ def test_a_deletion_is_refreshed_from_its_version_on(version: str, path: str) ->
         assert stored.query["refresh"] == refresh
 
 
-@pytest.mark.parametrize("path", ["/tasks/_search", "/models/_search"])
-def test_a_search_without_an_index_is_a_404_before_2_12(path: str) -> None:
-    for profile, asked in ((before("2.12"), "false"), (profile_of("2.12"), None)):
+@pytest.mark.parametrize(("path", "failure"), [("/tasks/_search", 404), ("/models/_search", 500)])
+def test_a_search_without_an_index_fails_before_2_12(path: str, failure: int) -> None:
+    for profile, status in ((before("2.12"), failure), (profile_of("2.12"), 200)):
         stored = Documents(index=False)
-        assert ask(profile, "POST", path, {}, tasks=stored, models=stored)[0] == 200
-        assert stored.query.get("ignore_unavailable") == asked
+        assert ask(profile, "POST", path, {}, tasks=stored, models=stored)[0] == status
 
 
 def test_models_cannot_be_aggregated_in_2_19() -> None:
