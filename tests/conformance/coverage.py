@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from .known import known
 from .recordings import RECORDINGS, VERSION, read
 
 README = Path(__file__).parents[2] / "README.md"
@@ -44,7 +45,7 @@ ROUTES = (
     ("`.plugins-ml-task`, `.plugins-ml-model`", r"[A-Z]+ /\.plugins-ml-.*", "mapping, settings and stored documents"),
 )
 LINES_BELOW = (
-    "| every other path | forwarded | integration tests with real requests, `tests/integration/test_proxy.py` |",
+    "| every other path | forwarded | | | integration tests with real requests, `tests/integration/test_proxy.py` |",
 )
 
 
@@ -54,9 +55,17 @@ def recorded_in_all() -> int:
 
 
 def _requests() -> Iterator[str]:
-    for path in sorted((RECORDINGS / VERSION).glob("*.json")):
-        for entry in read(path.stem, path.parent).cases.values():
-            yield from (reply["request"] for reply in entry["replies"])
+    for requests in _recorded().values():
+        yield from requests
+
+
+def _recorded() -> dict[str, list[str]]:
+    """Return the requests of each recorded case, by its id."""
+    return {
+        f"{path.stem}::{name}": [reply["request"] for reply in entry["replies"]]
+        for path in sorted((RECORDINGS / VERSION).glob("*.json"))
+        for name, entry in read(path.stem, path.parent).cases.items()
+    }
 
 
 def requests_recorded() -> Counter[str]:
@@ -71,12 +80,26 @@ def _route_of(request: str) -> str | None:
     return None
 
 
+def cases_by_route() -> dict[str, list[str]]:
+    """Return the ids of the cases in which each route is asked."""
+    found: dict[str, list[str]] = {route: [] for route, _, _ in ROUTES}
+    for case_id, requests in _recorded().items():
+        for route in {_route_of(request) for request in requests} - {None}:
+            found[str(route)].append(case_id)
+    return found
+
+
 def table() -> str:
-    """Return the table in Markdown."""
-    found = requests_recorded()
-    lines = ["| route | recorded requests | notes |", "|---|---|---|"]
-    lines += [f"| {route} | {found[route]} | {notes} |" for route, _, notes in ROUTES]
-    return "\n".join([*lines, *LINES_BELOW])
+    """Return the table in Markdown, the reasons of what is known to differ below it."""
+    counts, by_route, differing = requests_recorded(), cases_by_route(), known(VERSION, VERSION)
+    lines = ["| route | cases | requests | known differences | notes |", "|---|---|---|---|---|"]
+    for route, _, notes in ROUTES:
+        ids = by_route[route]
+        different = sum(case_id in differing for case_id in ids)
+        lines.append(f"| {route} | {len(ids)} | {counts[route]} | {different or 'none'} | {notes} |")
+    reasons = [f"- `{case_id}`: {mark.because}." for case_id, mark in sorted(differing.items())]
+    told = f"{len(_recorded())} cases are recorded; {len(differing)} are known to differ, each for its reason:"
+    return "\n".join([*lines, *LINES_BELOW, "", told, "", *reasons])
 
 
 def written() -> str:

@@ -59,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     folder = options.out or recordings.RECORDINGS / about["opensearch"]
     total = 0
     for topic in options.topic or cases.topics():
+        if not cases.load(topic, version=about["opensearch"]):
+            continue
         try:
             number = record(url, topic, about, folder)
         except (player.UnplayableError, cases.CaseError) as error:

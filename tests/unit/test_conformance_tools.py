@@ -271,4 +271,6 @@ def test_every_case_is_recorded(version):
         for case in cases.load(topic, version=version):
             assert len(found.replies(case)) == len(case.compared)
         assert set(found.cases) == {case.name for case in cases.load(topic, version=version)}
-    assert {path.stem for path in folder.glob("*.json")} == set(cases.topics())
+    assert {path.stem for path in folder.glob("*.json")} == {
+        topic for topic in cases.topics() if cases.load(topic, version=version)
+    }
