@@ -131,10 +131,12 @@ def test_an_update_of_what_was_deleted_brings_nothing_back(stores: Stores) -> No
     assert stores.tasks.delete(task_id, {}).status == 404
 
 
-def test_a_search_without_index_is_empty(stores: Stores) -> None:
-    """Before the first task a search answers 200 with no hits, and makes no index."""
-    answer = stores.tasks.search(b"{}", {}, JSON)
+def test_a_search_without_index_makes_none(stores: Stores) -> None:
+    """Before the first task a search is told that there is no index; one of nothing finds nothing."""
+    missing = stores.tasks.search(b"{}", {}, JSON)
+    answer = stores.tasks.search(b"{}", {}, JSON, nothing=True)
 
+    assert (missing.status, json.loads(missing.payload)["error"]["type"]) == (404, "index_not_found_exception")
     assert answer.status == 200
     assert json.loads(answer.payload)["hits"]["total"] == {"value": 0, "relation": "eq"}
     assert not stores.tasks.index_exists()
