@@ -117,7 +117,8 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY + 1  # a stream that ends there cannot be told from a longer one
     app.register_blueprint(tasks_blueprint(tasks, models, profile))
     app.register_blueprint(models_blueprint(models, profile))
-    app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query))
+    forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
+    app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query, forward_other))
     app.register_blueprint(proxy_blueprint(upstream))
     refuse_early(app, elsewhere="proxy", forwards_unknown=facts.has_ml_commons)
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)

@@ -79,6 +79,8 @@ class Settings:
         except versions.UnknownVersionError as error:
             known = f"a version of ML Commons from {versions.OLDEST} to {versions.NEWEST}"
             raise SettingsError(f"ml_commons_version must be {known}, not {self.ml_commons_version}") from error
+        if self.data_dir is not None and self.opensearch != EMBEDDED:
+            raise SettingsError(f"data_dir is the embedded node's: with opensearch {MEMORY} or a URL it has no meaning")
         if self.opensearch in (EMBEDDED, MEMORY):
             return
         try:

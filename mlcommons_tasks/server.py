@@ -96,7 +96,7 @@ def serve(
         with interrupts.held_back():
             from mlcommons_tasks.foreground import run_workers  # the imports take as long as the node does
         backend.wait_ready(settings.wait)
-        over = dataclasses.replace(settings, opensearch=backend.url)
+        over = dataclasses.replace(settings, opensearch=backend.url, data_dir=None)
         facts = _facts(over, on_wait)
         if facts.has_ml_commons:
             on_ml_commons()
@@ -140,7 +140,7 @@ def running_service(
     settings = dataclasses.replace(settings or Settings(port=0), **changes)
     with Running(backend_for(settings, progress)) as backend:
         backend.wait_ready(settings.wait)
-        app = create_app(dataclasses.replace(settings, opensearch=backend.url))
+        app = create_app(dataclasses.replace(settings, opensearch=backend.url, data_dir=None))
         server = make_server(settings.host, settings.port, app, threaded=True, request_handler=QuietHandler)
         server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadingMixIn
         server.block_on_close = False  # type: ignore[attr-defined]

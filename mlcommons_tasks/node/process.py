@@ -49,6 +49,11 @@ PLUGIN_JVM_FLAGS = (
 )
 _ENDED = (0, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)  # by somebody, not by itself
 _JVM_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
+_THROWN_LOG = "thrown.log"
+_THROWN = re.compile(r"Exception <a '([^']+)'\{0x[0-9a-f]+\}(?:: (.+?))?>(?: |$)", re.MULTILINE)
+_TELLING = re.compile(r"^(org/opensearch|org/apache/lucene|java/lang/Illegal(State|Argument)|java/io)")
+_THROWN_TAIL = 200_000  # characters looked at
+_THROWN_MOST = 8
 _PUBLISHED = re.compile(rb"HttpServerTransport *\] publish_address \{127\.0\.0\.1:(\d+)\}")
 
 
@@ -77,6 +82,7 @@ class EmbeddedNode:
         self._wanted_port = port
         self._heap = heap
         self._use_aot = use_aot
+        self._tried = False
         self._jvm_flags = jvm_flags
         self._folder: Folder | None = None
         self._home: Home | None = None
@@ -128,16 +134,22 @@ class EmbeddedNode:
         usual = PLUGIN_JVM_FLAGS if self.distribution.ml_commons else JVM_FLAGS
         kept = [flag for flag in usual if not (self._heap and flag.startswith("-Xms"))]
         flags = [*kept, *aot_flags, *self._jvm_flags]
+        if self._tried:
+            flags.append(f"-Xlog:exceptions=info:file={home.logs}/{_THROWN_LOG}")
         command = command_for(self.distribution, home, heap=self._heap, port=self._wanted_port, jvm_flags=flags)
         env = {name: value for name, value in os.environ.items() if name not in _JVM_VARIABLES}
         return GuardedProcess(command, home.log, cwd=home.path, env=env, keep_fds=[folder.lock])
 
     def _relaunch(self, code: int) -> bool:
-        """Start again without the ahead-of-time cache, for a damaged one shows in many ways."""
-        if not self._aot or code in _ENDED or self._folder is None or self._home is None:
+        """Start once more, without the ahead-of-time cache, for a damaged one shows in many ways.
+
+        This time Java says what it throws: the launcher keeps to itself why a node does not start.
+        """
+        if self._tried or code in _ENDED or self._folder is None or self._home is None:
             return False
+        self._tried = True
+        self._suspect = aot.cache_file(self.distribution, JVM_FLAGS) if self._aot else None
         self._use_aot = False
-        self._suspect = aot.cache_file(self.distribution, JVM_FLAGS)
         self._process = self._launch(self._folder, self._home)
         return True
 
@@ -247,7 +259,23 @@ class EmbeddedNode:
             connection.close()
 
     def _failed(self, reason: str) -> StartError:
-        return StartError(reason, hint=f"Its log is {self.log}", log_tail=self.log_tail())
+        thrown = "\n".join(self._thrown())
+        tail = self.log_tail() + (f"\nwhat Java threw last:\n{thrown}" if thrown else "")
+        hint = "Mend what the log complains of, and start again."
+        if self._data_dir:
+            hint = f"Its log is {self.log}; if the data is damaged, start with another --data-dir."
+        return StartError(reason, hint=hint, log_tail=tail)
+
+    def _thrown(self) -> list[str]:
+        """Give what the last start threw last, each once, in the order of its first throw."""
+        if not self._tried or self._home is None:
+            return []
+        with contextlib.suppress(OSError):
+            text = (self._home.logs / _THROWN_LOG).read_text(encoding="utf-8", errors="replace")
+            found = _THROWN.findall(text[-_THROWN_TAIL:])
+            told = [f"{name.replace('/', '.')}: {said}" for name, said in found if said and _TELLING.match(name)]
+            return list(dict.fromkeys(told))[-_THROWN_MOST:]
+        return []
 
 
 def _check_free(port: int) -> None:

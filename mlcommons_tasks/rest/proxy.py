@@ -47,8 +47,10 @@ def proxy_blueprint(upstream: Upstream) -> Blueprint:
     return routes
 
 
-def forward(upstream: Upstream) -> Response:
+def forward(upstream: Upstream, *, was_read: bool = False) -> Response:
     """Send the request in hand to OpenSearch and return its answer, streamed both ways.
+
+    `was_read` says that somebody has read the body already, which Flask then keeps.
 
     Raises:
         BadGateway: OpenSearch cannot be reached.
@@ -63,7 +65,10 @@ def forward(upstream: Upstream) -> Response:
     ]
     chunked = length is None and "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     body: ByteStream | Iterator[bytes] | bytes | None = None
-    if chunked:
+    if was_read:
+        body, chunked = request.get_data(), False
+        headers.append(("Content-Length", str(len(body))))
+    elif chunked:
         body = iter(lambda: request.stream.read(CHUNK_SIZE), b"")
     elif length is not None:
         headers.append(("Content-Length", str(length)))

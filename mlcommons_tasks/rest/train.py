@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from flask import Blueprint, Response
 
 from mlcommons_tasks.execution.runner import TaskRunner
+from mlcommons_tasks.pipeline.algorithms import ALGORITHMS
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.task import TaskState
@@ -16,12 +17,19 @@ from mlcommons_tasks.wire.ml_input import SearchQueryDataset, parse_ml_input, qu
 QueryCheck = Callable[[bytes, Mapping[str, str]], None]
 
 
-def train_blueprint(runner: TaskRunner, refuse_bad_query: QueryCheck) -> Blueprint:
-    """Return the route that trains."""
+def train_blueprint(
+    runner: TaskRunner, refuse_bad_query: QueryCheck, forward_other: Callable[[], Response] | None = None
+) -> Blueprint:
+    """Return the route that trains.
+
+    `forward_other` has the cluster's own plugin answer for an algorithm that is not emulated, where there is one.
+    """
     routes = Blueprint("train", __name__)
 
     @routes.post(f"{ML_PREFIX}/_train/<segment:algorithm>")
     def train(algorithm: str) -> Response:
+        if forward_other is not None and algorithm.upper() not in ALGORITHMS:
+            return forward_other()
         rest = RestRequest.current()
         is_async = rest.parameters.boolean("async")
         payload = rest.json_body()

@@ -80,6 +80,8 @@ def test_a_synchronous_training_is_ours_too(both: Both) -> None:
         ("HEAD", "/_plugins/_ml/stats"),
         ("POST", "/_plugins/_ml/models/_register"),
         ("POST", "/_plugins/_ml/_predict/kmeans/none"),
+        ("POST", "/_plugins/_ml/_train/linear_regression"),
+        ("POST", "/_plugins/_ml/_train/nonsense"),
     ],
 )
 def test_a_route_that_is_not_emulated_is_the_plugins(both: Both, method: str, path: str) -> None:
@@ -105,3 +107,11 @@ def test_the_plugin_refuses_to_predict_with_a_model_of_ours(both: Both) -> None:
     assert answer.status >= 400
     assert answer.body["status"] == answer.status
     print(answer.payload)
+
+
+def test_an_algorithm_that_is_not_emulated_is_trained_by_the_plugin(both: Both) -> None:
+    """A training of another algorithm at the service's URL is the plugin's own, body and all."""
+    body = {**rows_body(), "parameters": {"target": rows_body()["input_data"]["column_metas"][0]["name"]}}
+    answer = both.ours.ok("POST", "/_plugins/_ml/_train/linear_regression", body)
+    assert answer["status"] == "COMPLETED"
+    assert content_of(both.theirs, answer["model_id"]).startswith(b"\xac\xed")

@@ -35,7 +35,7 @@ def test_every_field_has_a_variable() -> None:
     given: dict[str, Any] = {
         "host": "h",
         "port": 1,
-        "opensearch": "memory",
+        "opensearch": "embedded",
         "username": "u",
         "password": "p",
         "ca_file": Path("/ca"),
@@ -107,3 +107,10 @@ def test_settings_do_not_change() -> None:
     """The record is frozen."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("opensearch", ["memory", "http://127.0.0.1:9200"])
+def test_a_data_folder_without_a_node_of_ours_is_refused(opensearch: str) -> None:
+    """Nobody thinks that data is kept where there is nothing that would keep it."""
+    with pytest.raises(SettingsError, match="data_dir is the embedded node's"):
+        Settings(opensearch=opensearch, data_dir=Path("/data"))

@@ -36,6 +36,10 @@ class Algorithm(Protocol):
         """Return one answer a row."""
 
 
+#: Those we do.
+ALGORITHMS = frozenset({"KMEANS"})
+
+
 def get_algorithm(function_name: str) -> Algorithm:
     """Return the algorithm for a `function_name` in capitals; IllegalArgument for one we do not do."""
     if function_name == "KMEANS":
