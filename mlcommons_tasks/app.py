@@ -47,6 +47,8 @@ class Service:
     pool: TrainingPool
     upstream: Upstream
     client: Client
+    #: what `X-OpenSearch-Version` says, None where the version that is emulated has no such header
+    version: str | None = None
     closed: bool = field(default=False)
 
     def end_trainings(self, grace_s: float) -> None:
@@ -124,6 +126,7 @@ def create_app(
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     says_version = profile.says_version and int(facts.version.split(".")[0]) >= FIRST_WITH_VERSION_HEADER
+    version = f"OpenSearch/{facts.version} (opensearch)" if says_version else None
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -132,8 +135,8 @@ def create_app(
         response.status = f"{response.status_code} {REASONS.get(response.status_code, '')}"
         if response.status_code == PayloadTooLarge.status:  # Netty's own, which knows no headers
             return response
-        if says_version:
-            response.headers.setdefault(VERSION_HEADER, f"OpenSearch/{facts.version} (opensearch)")
+        if version is not None:
+            response.headers.setdefault(VERSION_HEADER, version)
         else:
             response.headers.pop(VERSION_HEADER, None)
         if "X-Opaque-Id" in request.headers:
@@ -141,7 +144,7 @@ def create_app(
         compress(response)
         return response
 
-    service = Service(facts, runner, pool, upstream, client)
+    service = Service(facts, runner, pool, upstream, client, version)
     app.extensions[EXTENSION] = service
     atexit.register(service.close)
     return app

@@ -8,20 +8,18 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from mlcommons_tasks.app import EXTENSION, create_app
 from mlcommons_tasks.config import Settings
-from mlcommons_tasks.errors import BadRequest, ServerError, TaskPluginError
+from mlcommons_tasks.netty import broken_body, prepare, refusal, served
+from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.store.cluster import ClusterFacts
-from mlcommons_tasks.wire.envelope import error_body
-from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
 
 DRAIN_S = 2  #: how long running requests and trainings may take once the service is told to stop
 END_S = 5  #: how long a worker may take to end in all, the last states of its tasks written
@@ -91,23 +89,12 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # likewise
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that is none as OpenSearch does; gunicorn would send a page."""
-        error: TaskPluginError
-        if isinstance(exc, LimitRequestLine):
-            error = BadRequest("An HTTP line is larger than 4096 bytes.", type="too_long_http_line_exception")
-        elif isinstance(exc, LimitRequestHeaders):
-            error = BadRequest("HTTP header is larger than 16384 bytes.", type="too_long_http_header_exception")
-        elif isinstance(exc, (ParseException, OSError)):
-            error = BadRequest(str(exc) or type(exc).__name__, type="illegal_argument_exception")
-        else:
+        if not isinstance(exc, (ParseException, OSError)):
             self.log.error("a request broke", exc_info=exc)
-            error = ServerError("an unforeseen error; the service's log tells more")
-        payload = render_json(error_body(error))
-        head = (
-            f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nConnection: close\r\n"
-            f"Content-Type: {JSON_CONTENT_TYPE}\r\nContent-Length: {len(payload)}\r\n\r\n"
-        )
+        answer = refusal(exc, self.app.service.version)
         try:
-            client.sendall(head.encode("latin-1") + payload)
+            if answer is not None:
+                client.sendall(answer)
         except OSError:
             self.log.info("the client went away")
 
@@ -123,18 +110,7 @@ class _Body:
         try:
             return bytes(self._body.read(None if size < 0 else size))
         except ParseException as error:
-            raise OSError(str(error)) from error
-
-
-def _closing(start_response: Any) -> Any:
-    """Let the application end a connection by its header, which gunicorn does not look at."""
-
-    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-        if ("Connection", "close") in headers:
-            start_response.__self__.force_close()
-        return start_response(status, headers, *exc_info)
-
-    return start
+            raise broken_body(error) from error
 
 
 class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
@@ -164,6 +140,8 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
             "limit_request_field_size": LONGEST_HEADER,
             "loglevel": "warning",
             "control_socket_disable": True,
+            "permit_obsolete_folding": True,
+            "pre_request": lambda _worker, request: prepare(request, LONGEST_BODY),
             "post_fork": self._after_fork,
             "post_worker_init": self._after_start,
             "worker_exit": self._before_end,
@@ -179,7 +157,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
 
         def serve(environ: dict[str, Any], start_response: Any) -> Any:
             environ["wsgi.input"] = _Body(environ["wsgi.input"])
-            return app(environ, _closing(start_response))
+            return served(app, environ, start_response)
 
         return serve
 

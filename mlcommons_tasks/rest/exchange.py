@@ -25,8 +25,10 @@ from mlcommons_tasks.wire.filter_path import filtered
 from mlcommons_tasks.wire.media_types import MediaType
 from mlcommons_tasks.wire.parameters import BadParameter, Parameters
 from mlcommons_tasks.wire.rendering import render
+from mlcommons_tasks.wire.stack_trace import with_stack_traces
 
 LONGEST_BODY = 100 * 1024 * 1024  #: `http.max_content_length`
+LONGEST_TASK_HEADERS = 16 * 1024  #: bytes, two for a character
 RENDERING = ("pretty", "human", "error_trace", "filter_path")  #: what OpenSearch itself renders by
 
 
@@ -153,9 +155,12 @@ class RestRequest:
         """Say that everything was asked for; refuse what was not.
 
         Raises:
-            IllegalArgument: a parameter is not known here.
+            IllegalArgument: a parameter is not known here, or `X-Opaque-Id` is longer than a task may carry.
         """
         self.parameters.refuse_unknown(*path_parameters)
+        opaque_id = request.headers.get("X-Opaque-Id")
+        if opaque_id is not None and 2 * len(f"X-Opaque-Id{opaque_id}") > LONGEST_TASK_HEADERS:
+            raise IllegalArgument("Request exceeded the maximum size of task headers 16kb")
 
     def rendering_parameters(self) -> dict[str, str]:
         """Return the parameters by which OpenSearch renders a reply that we pass on."""
@@ -201,6 +206,8 @@ def reply(body: Any, status: int = 200) -> Response:
 
 def error_reply(body: Any, status: int, headers: Mapping[str, str] | None = None) -> Response:
     """Return an error as the request asks; an error is never filtered."""
+    if RestRequest.current().parameters.text("error_trace") in ("", "true"):
+        body = with_stack_traces(body)
     return _rendered(body, status, headers or {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 
@@ -10,13 +11,14 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllo
 
 from mlcommons_tasks.errors import IllegalArgument, PayloadTooLarge, ServerError, TaskPluginError, UpstreamError
 from mlcommons_tasks.rest.exchange import UnsupportedMediaType, error_reply
-from mlcommons_tasks.rest.gate import UnexpectedMethod
+from mlcommons_tasks.rest.gate import RepeatedHeader, UnexpectedMethod
 from mlcommons_tasks.versions import CURRENT, Profile
 from mlcommons_tasks.wire.envelope import (
     error_body,
     invalid_uri_body,
     method_not_allowed_body,
     no_handler_body,
+    repeated_header_body,
     unexpected_method_body,
     unsupported_media_type_body,
 )
@@ -37,12 +39,17 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, 
     def plugin_error(error: TaskPluginError) -> Response:
         if isinstance(error, UnsupportedMediaType):
             return error_reply(unsupported_media_type_body(error.content_type), 406)
+        if isinstance(error, RepeatedHeader):
+            return error_reply(repeated_header_body(error.reason or ""), error.status)
         if isinstance(error, PayloadTooLarge):
             response = Response(b"", status=413, headers={"Connection": "close"})
             response.headers.pop("Content-Type")
             return response
         if isinstance(error, UpstreamError):
-            return Response(error.payload, status=error.status, content_type=error.content_type)
+            try:
+                return error_reply(json.loads(error.payload), error.status)
+            except ValueError:
+                return Response(error.payload, status=error.status, content_type=error.content_type)
         if error.type == OUT_OF_RANGE:
             error.status = profile.number_out_of_range
         return error_reply(error_body(error), error.status)

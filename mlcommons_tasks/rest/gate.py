@@ -8,9 +8,16 @@ from __future__ import annotations
 from flask import Flask, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.errors import BadRequest, IllegalArgument
 from mlcommons_tasks.rest.exchange import RestRequest
 from mlcommons_tasks.wire.parameters import decode
+
+#: Says, in place of a header, which one was sent with two values; no client can send a name with spaces.
+REPEATED_HEADER = "REPEATED HEADER"
+
+
+class RepeatedHeader(BadRequest):
+    """A header that has one value was sent with two."""
 
 
 class UnexpectedMethod(MethodNotAllowed):
@@ -25,6 +32,8 @@ def refuse_early(app: Flask, *, elsewhere: str, forwards_unknown: bool = False) 
 
     @app.before_request
     def look() -> None:
+        if repeated := request.environ.get(f"HTTP_{REPEATED_HEADER}"):
+            raise RepeatedHeader(repeated)
         if request.blueprint == elsewhere:
             return
         rest = RestRequest.current()

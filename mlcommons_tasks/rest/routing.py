@@ -62,6 +62,7 @@ class RawPaths:
         environ["mlcommons_tasks.target"] = target
         environ["PATH_INFO"] = path
         environ["SCRIPT_NAME"] = ""
+        environ.pop("HTTP_UPGRADE", None)  # nobody here speaks anything else, though the router might think so
         try:
             return self._app(environ, start_response)
         except BrokenContent as error:

@@ -40,6 +40,11 @@ def no_handler_body(uri: str, method: str) -> dict[str, Any]:
     return {"error": f"no handler found for uri [{uri}] and method [{method}]"}
 
 
+def repeated_header_body(name: str) -> dict[str, Any]:
+    """Return the body of the 400 for a header that has one value and was sent with two."""
+    return {"error": f"multiple values for single-valued header [{name}].", "status": 400}
+
+
 def unsupported_media_type_body(content_type: str) -> dict[str, Any]:
     """Return the body of the 406 for a `Content-Type` that is no structured format."""
     return {"error": f"Content-Type header [{content_type}] is not supported", "status": 406}

@@ -163,7 +163,6 @@ def test_a_body_of_100_mb_is_none_too_many(embedded_service: Service) -> None:
     "junk",
     [
         b"NONSENSE\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
         b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 9000),
         b"GET / HTTP/1.1\r\nHost: x\r\nA: %s\r\n\r\n" % (b"a" * 20000),
         b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n",
@@ -182,6 +181,16 @@ def test_what_is_no_request_is_answered_in_the_envelope(worker: Service, junk: b
     body = json.loads(payload)
     assert body["status"] == status == 400
     assert set(body["error"]) == {"root_cause", "type", "reason"}
+    assert "Traceback" not in worker.log.read_text()
+
+
+@pytest.mark.parametrize("junk", [b"GET / HTTP/9.9\r\n\r\n", b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_what_netty_does_not_know_ends_without_a_word(worker: Service, junk: bytes) -> None:
+    """A version or a method of nobody's closes the connection, as OpenSearch does."""
+    parts = urlsplit(worker.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(junk)
+        assert connection.recv(1000) == b""
     assert "Traceback" not in worker.log.read_text()
 
 
