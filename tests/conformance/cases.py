@@ -6,9 +6,11 @@ README.md beside this file describes the format.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +21,7 @@ FRAGMENTS = "setups.json"  # not a topic: named lists of setup steps
 
 _STEP_KEYS = {
     "request", "headers", "json", "text", "base64", "ndjson", "points", "store",
-    "save", "until", "compare", "volatile", "replace", "because",
+    "save", "until", "compare", "volatile", "replace", "because", "encoding", "headers_compared", "raw", "probe",
 }  # fmt: skip
 _CASE_KEYS = {"name", "indices", "setup", "steps", "versions", "because"}
 _PLACEHOLDER = re.compile(r"\$\{(?:(?P<char>[^}])\*(?P<times>\d+)|(?P<name>[a-z_0-9]+))\}")
@@ -44,6 +46,12 @@ class Step:
     volatile: Mapping[str, str]
     #: patterns replaced in the text, for what no JSON path reaches
     replace: tuple[Mapping[str, str], ...]
+    #: headers compared beside those that always are
+    headers_compared: tuple[str, ...] = ()
+    #: instead of a request: bytes to send on one connection, and numbers of replies to read
+    raw: tuple[bytes | int, ...] = ()
+    #: find out whether the connection of a raw step still serves
+    probe: bool = True
 
     @property
     def request(self) -> str:
@@ -159,7 +167,14 @@ def _expanded(where: str, written: list[Any], fragments: dict[str, list[Any]]) -
 
 def _step(where: str, written: dict[str, Any]) -> Step:
     _known(where, written, _STEP_KEYS)
+    if "raw" in written:
+        return _raw_step(where, written)
     request, headers, body = _request(written)
+    if "encoding" in written and body is not None:
+        body = {"gzip": lambda payload: gzip.compress(payload, mtime=0), "deflate": zlib.compress}[written["encoding"]](
+            body
+        )
+        headers = {**headers, "Content-Encoding": written["encoding"]}
     method, separator, path = request.partition(" ")
     if not separator or not path.startswith("/"):
         raise CaseError(f"{where}: {request!r} is not a method and a path")
@@ -176,7 +191,36 @@ def _step(where: str, written: dict[str, Any]) -> Step:
         compare=compare,
         volatile=written.get("volatile", {}),
         replace=tuple(written.get("replace", [])),
+        headers_compared=tuple(written.get("headers_compared", [])),
     )
+
+
+def _raw_step(where: str, written: dict[str, Any]) -> Step:
+    """Give a step that is bytes on a connection; `request` is what it is called. One reply is read unless it says."""
+    if {"json", "text", "base64", "ndjson", "headers", "save", "until"} & set(written):
+        raise CaseError(f"{where}: a raw step is all in its bytes")
+    method, _, path = written["request"].partition(" ")
+    script = [item if isinstance(item, int) else _bytes_of(item) for item in written["raw"]]
+    if not isinstance(script[-1], int):
+        script.append(1)
+    return Step(
+        method=method,
+        path=path,
+        headers={},
+        body=None,
+        save={},
+        until=None,
+        compare=True,
+        volatile=written.get("volatile", {}),
+        replace=tuple(written.get("replace", [])),
+        headers_compared=tuple(written.get("headers_compared", [])),
+        raw=tuple(script),
+        probe=written.get("probe", True),
+    )
+
+
+def _bytes_of(item: str | dict[str, str]) -> bytes:
+    return fill(item, {}).encode("latin-1") if isinstance(item, str) else base64.b64decode(item["base64"])
 
 
 def _request(written: dict[str, Any]) -> tuple[str, dict[str, str | None], bytes | None]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import raw
 from .cases import Case, Step, fill
 from .json_spans import select
 from .references import References
@@ -64,8 +65,15 @@ class _Connection(http.client.HTTPConnection):
         pass
 
 
-def send(base_url: str, method: str, path: str, headers: Mapping[str, str | None], body: bytes | None) -> _Raw:
-    """Send one request on a connection of its own."""
+def send(
+    base_url: str,
+    method: str,
+    path: str,
+    headers: Mapping[str, str | None],
+    body: bytes | None,
+    more_headers: tuple[str, ...] = (),
+) -> _Raw:
+    """Send one request on a connection of its own; `more_headers` of the reply are kept beside the usual ones."""
     target = urlsplit(base_url)
     connection = _Connection(target.hostname or "127.0.0.1", target.port or 80, timeout=TIMEOUT_S)
     try:
@@ -77,8 +85,9 @@ def send(base_url: str, method: str, path: str, headers: Mapping[str, str | None
             connection.putheader("Content-Length", str(len(body or b"")))
         connection.endheaders(body)
         response = connection.getresponse()
-        found = {name: "\n".join(values) for name in HEADERS if (values := response.headers.get_all(name))}
-        return _Raw(response.status, found, response.read())
+        names = (*HEADERS, *more_headers)
+        found = {name: "\n".join(values) for name in names if (values := response.headers.get_all(name))}
+        return _Raw(response.status, found, raw.decompressed(response.read(), response.headers))
     finally:
         connection.close()
 
@@ -86,9 +95,9 @@ def send(base_url: str, method: str, path: str, headers: Mapping[str, str | None
 def clean(base_url: str, indices: tuple[str, ...] = ()) -> None:
     """Delete the ML indices and the ones given. Everything in them is lost."""
     names = ",".join((*ML_INDICES, *indices))
-    raw = send(base_url, "DELETE", f"/{names}?ignore_unavailable=true", {}, None)
-    if raw.status not in (200, 404):
-        raise UnplayableError(f"cannot delete {names}: {raw.status} {raw.body.decode(errors='replace')}")
+    came = send(base_url, "DELETE", f"/{names}?ignore_unavailable=true", {}, None)
+    if came.status not in (200, 404):
+        raise UnplayableError(f"cannot delete {names}: {came.status} {came.body.decode(errors='replace')}")
 
 
 def play(case: Case, base_url: str) -> list[Reply]:
@@ -100,16 +109,19 @@ def play(case: Case, base_url: str) -> list[Reply]:
     references = References(case.literal, urlsplit(base_url).netloc)
     saved: dict[str, str] = {}
     for step in case.setup:
-        raw = _play(case, step, base_url, saved, references)
-        if raw.status >= 400 or b'"errors":true' in raw.body:
+        came = _play(case, step, base_url, saved, references)
+        if came.status >= 400 or b'"errors":true' in came.body:
             raise UnplayableError(
-                f"{case.id}: setup {step.request}: {raw.status} {raw.body.decode(errors='replace')[:2000]}"
+                f"{case.id}: setup {step.request}: {came.status} {came.body.decode(errors='replace')[:2000]}"
             )
     replies = []
     for step in case.steps:
-        raw = _play(case, step, base_url, saved, references)
+        if step.raw:
+            replies.append(_conversed(case, step, base_url, references))
+            continue
+        came = _play(case, step, base_url, saved, references)
         if step.compare:
-            replies.append(_reply(step, raw, references))
+            replies.append(_reply(step, came, references))
     return replies
 
 
@@ -119,36 +131,50 @@ def _play(case: Case, step: Step, base_url: str, saved: dict[str, str], referenc
     deadline = time.monotonic() + (step.until or {}).get("seconds", 20)
     while True:
         try:
-            raw = send(base_url, step.method, path, step.headers, body)
+            came = send(base_url, step.method, path, step.headers, body, step.headers_compared)
         except (OSError, http.client.HTTPException) as error:
             raise UnplayableError(f"{case.id}: {step.request:.200}: no reply: {error!r}") from error
-        if step.until is None or select(raw.parsed(), step.until["path"]) in step.until["in"]:
+        if step.until is None or select(came.parsed(), step.until["path"]) in step.until["in"]:
             break
         if time.monotonic() > deadline:
             raise UnplayableError(
-                f"{case.id}: {step.request}: {step.until} never came; last: {raw.status} {raw.body!r:.2000}"
+                f"{case.id}: {step.request}: {step.until} never came; last: {came.status} {came.body!r:.2000}"
             )
         time.sleep(POLL_S)
     for name, where in step.save.items():
-        value = select(raw.parsed(), where)
+        value = select(came.parsed(), where)
         if value is None:
-            raise UnplayableError(f"{case.id}: {step.request}: no {where} to save in {raw.status} {raw.body!r:.2000}")
+            raise UnplayableError(f"{case.id}: {step.request}: no {where} to save in {came.status} {came.body!r:.2000}")
         saved[name] = str(value)
         references.know(saved[name])
-    return raw
+    return came
+
+
+def _conversed(case: Case, step: Step, base_url: str, references: References) -> Reply:
+    """Play a raw step; all its replies are the text of one."""
+    try:
+        text = raw.converse(base_url, step.raw, (*HEADERS, *step.headers_compared), probe=step.probe)
+    except (OSError, raw.Silence) as error:
+        raise UnplayableError(f"{case.id}: {step.request:.200}: {error!r}") from error
+    return Reply(step.request, 0, {}, references.apply(_sorted_methods(text), step.volatile, step.replace))
+
+
+def _sorted_methods(text: str) -> str:
+    return _ALLOWED.sub(lambda match: f"allowed: [{', '.join(sorted(match[1].split(', ')))}]", text)
 
 
 def _filled(body: bytes, saved: Mapping[str, str]) -> bytes:
     return fill(body.decode(), saved).encode() if b"${" in body else body
 
 
-def _reply(step: Step, raw: _Raw, references: References) -> Reply:
-    headers = dict(raw.headers)
+def _reply(step: Step, came: _Raw, references: References) -> Reply:
+    headers = dict(came.headers)
     if "Allow" in headers:
         headers["Allow"] = ",".join(sorted(headers["Allow"].split(",")))
     try:
-        text = raw.body.decode()
+        text = came.body.decode()
     except UnicodeDecodeError:
-        return Reply(step.request, raw.status, headers, None, base64.b64encode(raw.body).decode())
-    text = _ALLOWED.sub(lambda match: f"allowed: [{', '.join(sorted(match[1].split(', ')))}]", text)
-    return Reply(step.request, raw.status, headers, references.apply(text, step.volatile, step.replace))
+        return Reply(step.request, came.status, headers, None, base64.b64encode(came.body).decode())
+    return Reply(
+        step.request, came.status, headers, references.apply(_sorted_methods(text), step.volatile, step.replace)
+    )

@@ -49,7 +49,6 @@ RULES = (
     Rule(re.compile(r"(?:.*\.)?creation_date"), _text(r"\d{13}"), "creation_date", numbered=False),
     Rule(re.compile(r"(?:.*\.)?settings\.index\.version\.created"), _text(r"\d+"), "index_version", numbered=False),
     Rule(re.compile(r"(?:.*\.)?model_content"), _text(r"[A-Za-z0-9+/=\s]+"), "model_content", numbered=False),
-    Rule(re.compile(r"(?:.*\.)?stack_trace"), _text(r"(?s).+"), "stack_trace", numbered=False),
 )
 _YAML_TOOK = (re.compile(r"^took: \d+$", re.MULTILINE), "took: <took>")
 
@@ -90,6 +89,8 @@ class References:
             return None
         if (reference := self._reference(node)) is not None:
             return json.dumps(reference)
+        if isinstance(node.value, str) and node.path.endswith("stack_trace"):
+            return json.dumps(self._mentions(node.value.partition("\n\tat ")[0]) + " <at>", ensure_ascii=False)
         if isinstance(node.value, str) and (told := self._mentions(node.value)) != node.value:
             return json.dumps(told, ensure_ascii=False)
         return None
