@@ -19,6 +19,8 @@ class Backend(Protocol):
     """One OpenSearch; `start` returns at once, `wait_ready` when it answers."""
 
     kind: str
+    #: Its version if it is known to be ours alone, without ML Commons and without accounts; None if it must be asked.
+    version: str | None
 
     @property
     def url(self) -> str:
@@ -45,6 +47,7 @@ class EmbeddedBackend:
     def __init__(self, settings: Settings, progress: Progress | None) -> None:
         self._settings = settings
         self._progress = progress
+        self.version: str | None = settings.opensearch_version
         self._node: Any = None
         self._recording: Any = None
 
@@ -90,6 +93,7 @@ class MemoryBackend:
     """The `osmem-server` wheel: it keeps nothing, and has its own order of keys."""
 
     kind = MEMORY
+    version: str | None = None
 
     def __init__(self) -> None:
         self._server: Any = None
@@ -129,6 +133,7 @@ class ExistingBackend:
     """An OpenSearch that runs already; it is left as it is."""
 
     kind = "url"
+    version: str | None = None
 
     def __init__(self, url: str) -> None:
         self.url = url

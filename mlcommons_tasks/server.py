@@ -95,9 +95,10 @@ def serve(
     ):
         with interrupts.held_back():
             from mlcommons_tasks.foreground import run_workers  # the imports take as long as the node does
+            from mlcommons_tasks.store.cluster import ClusterFacts
         backend.wait_ready(settings.wait)
         over = dataclasses.replace(settings, opensearch=backend.url, data_dir=None)
-        facts = _facts(over, on_wait)
+        facts = ClusterFacts(backend.version, has_ml_commons=False) if backend.version else _facts(over, on_wait)
         if facts.has_ml_commons:
             on_ml_commons()
         ready = Ready(address_of(listener), backend.kind, _shown(over), facts.version, os.getpid())

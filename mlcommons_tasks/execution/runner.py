@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from mlcommons_tasks.clock import Clock
-from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import IndexNotFound, StatusError, TaskPluginError, UpstreamError
 from mlcommons_tasks.execution.executors import WorkerDied
 from mlcommons_tasks.execution.training import Trainer
@@ -66,6 +65,7 @@ class TaskRunner:
         self._next_worker_node = next_worker_node
         self._clock = clock
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
+        self._fits = ThreadPoolExecutor(at_once, thread_name_prefix="fit")
         self._lock = threading.Lock()
         self._open: dict[str, tuple[_Stored, Future[None]]] = {}
         self._closing = False
@@ -77,7 +77,8 @@ class TaskRunner:
             TaskPluginError: what the training or the store raised.
         """
         try:
-            return self._make_model(ml_input, self._trainer.read(ml_input, caller), patient=False)
+            content = self._trainer.fit(ml_input, self._trainer.read(ml_input, caller))
+            return self._store_model(ml_input, content, patient=False)
         except WorkerDied as error:
             raise StatusError(str(error), 503) from error
 
@@ -126,6 +127,7 @@ class TaskRunner:
         self._tasks.close()
         self._models.close()
         self._fail_all([running[future] for future in late])
+        self._fits.shutdown(wait=False)
 
     def _fail_all(self, tasks: list[_Stored]) -> None:
         """End tasks as FAILED, several at a time: the service's end is waited for."""
@@ -136,8 +138,9 @@ class TaskRunner:
     def _run(self, stored: _Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
         try:
             frame = self._trainer.read(ml_input, caller)
+            fit = self._fits.submit(self._trainer.fit, ml_input, frame)  # it need not wait for the write
             self._write(stored, lambda task, now: task.running(now))
-            model_id = self._make_model(ml_input, frame, patient=True)
+            model_id = self._store_model(ml_input, fit.result(), patient=True)
             self._write(stored, lambda task, now: task.completed(model_id, now))
         except TaskGone:
             log.info("task %s is gone; its training is dropped", stored.task_id)
@@ -149,8 +152,7 @@ class TaskRunner:
             log.exception("the training of task %s broke", stored.task_id)
             self._fail(stored, f"{type(error).__name__}: {error}")
 
-    def _make_model(self, ml_input: MLInput, frame: DataFrame, *, patient: bool) -> str:
-        content = self._trainer.fit(ml_input, frame)
+    def _store_model(self, ml_input: MLInput, content: bytes, *, patient: bool) -> str:
         return self._models.create(MLModel(FunctionName(ml_input.function_name), content), patient=patient)
 
     def _fail(self, stored: _Stored, reason: str) -> None:

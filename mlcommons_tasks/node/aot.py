@@ -15,6 +15,7 @@ from mlcommons_tasks.node.distribution import Distribution
 from mlcommons_tasks.node.runtime import java_version
 
 _FIRST_JDK = 25
+_EXERCISE = "2"  #: of what the recorded node is made to do; another one makes another cache
 
 
 def cache_file(distribution: Distribution, jvm_flags: Sequence[str]) -> Path | None:
@@ -26,7 +27,7 @@ def cache_file(distribution: Distribution, jvm_flags: Sequence[str]) -> Path | N
     java = java_version(distribution.java)
     if distribution.ml_commons or not java or int(java.split(".")[0]) < _FIRST_JDK:
         return None
-    identity = [distribution.class_path, _build(distribution), platform.machine(), *jvm_flags]
+    identity = [_EXERCISE, distribution.class_path, _build(distribution), platform.machine(), *jvm_flags]
     key = hashlib.sha256("\0".join([distribution.lock.digest, *identity]).encode()).hexdigest()[:16]
     return distribution.cache_dir / "aot" / f"opensearch-{distribution.version}-jre-{java}-{key}.aot"
 

@@ -26,7 +26,7 @@ from mlcommons_tasks.node.folders import Folder, data_folder, temporary_folder
 from mlcommons_tasks.node.guard import GuardedProcess
 from mlcommons_tasks.node.layout import Home, command_for
 
-_POLL_S = 0.03
+_POLL_S = 0.01
 _RED_FOR_S = 10.0  # a node that answers, but whose data stays red, is taken as it is
 _STOP_S = 6.5
 #: Quick to start and small: a compiler that does not wait to be sure, a heap that grows when it is needed.

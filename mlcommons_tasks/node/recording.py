@@ -10,6 +10,7 @@ import http.client
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from mlcommons_tasks.node.process import JVM_FLAGS, EmbeddedNode
 
 _START_S = 300.0  # at the lowest priority on a busy machine
 _WRITE_S = 300.0  # Java writes the cache at its exit
+#: Sends a request: method, path, body.
+Call = Callable[..., None]
 _background: list[GuardedProcess] = []  # kept, for Python warns of a forgotten process
 
 
@@ -87,7 +90,7 @@ def _exercise(url: str) -> None:
     """Do what clients do, so that the classes for it are in the cache."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
 
-    def call(method: str, path: str, body: Any = None) -> None:
+    def call(method: str, path: str, body: Any = None, /) -> None:
         payload = None if body is None else body if isinstance(body, str) else json.dumps(body)
         connection.request(method, path, payload, {"Content-Type": "application/json"})
         answer = connection.getresponse()
@@ -123,7 +126,37 @@ def _exercise(url: str) -> None:
     for path in ("/", "/_nodes", "/_cluster/settings", "/_cat/indices", "/_tasks", "/tasks/_mapping"):
         call("GET", path)
     call("DELETE", "/tasks,copy")
+    for _ in range(3):
+        _exercise_a_task(call)
     connection.close()
+
+
+def _exercise_a_task(call: Call) -> None:
+    """Do what the service does from its start to the end of its first training."""
+    for path in ("/", "/_cat/plugins?format=json", "/_nodes?filter_path=nodes.*.roles"):
+        call("GET", path)
+    kinds = {"keyword": "state", "date": "time", "text": "error", "float": "progress", "boolean": "is_async"}
+    fields: dict[str, Any] = {name: {"type": kind} for kind, name in kinds.items()}
+    fields["time"]["format"] = "strict_date_time||epoch_millis"
+    fields |= {"content": {"type": "binary"}, "remote_job": {"type": "flat_object"}, "count": {"type": "integer"}}
+    fields["user"] = {
+        "type": "nested",
+        "properties": {"name": {"type": "text", "fields": {"raw": {"type": "keyword"}}}},
+    }
+    fields["config"] = {"properties": {"kind": {"type": "keyword"}}}
+    settings = {"index": {"number_of_shards": "1", "auto_expand_replicas": "0-1"}}
+    call("POST", "/one/_search?ignore_unavailable=true", {"size": 0})
+    call("PUT", "/one", {"settings": settings, "mappings": {"_meta": {"schema_version": 1}, "properties": fields}})
+    task = {"state": "CREATED", "time": 1_700_000_000_000, "is_async": True, "content": "e30="}
+    call("PUT", "/one/_doc/t?refresh=true&op_type=create", task)
+    for number, state in enumerate(("RUNNING", "COMPLETED")):
+        expected = f"if_seq_no={number}&if_primary_term=1"
+        call("POST", f"/one/_update/t?refresh=true&{expected}", {"doc": {"state": state}})
+        call("GET", "/one/_source/t")
+    wanted = "version=true&seq_no_primary_term=true&_source=true&_source_excludes=content"
+    call("POST", f"/one/_search?ignore_unavailable=true&{wanted}", {"query": {"term": {"state": "COMPLETED"}}})
+    call("DELETE", "/one/_doc/t?refresh=true")
+    call("DELETE", "/one")
 
 
 def _main() -> None:

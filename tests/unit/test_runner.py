@@ -13,6 +13,7 @@ from mlcommons_tasks.errors import IllegalArgument, IndexNotFound, StatusError, 
 from mlcommons_tasks.execution.executors import WorkerDied
 from mlcommons_tasks.execution.runner import STOPPED, TaskRunner
 from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
+from tests.services import wait_until
 from tests.unit.doubles import Models, Tasks, Trainer, refusal
 
 ASKED = MLInput("KMEANS", None, SearchQueryDataset(("i",), {}))
@@ -121,16 +122,22 @@ def test_a_model_that_cannot_be_stored_fails_the_task(house: House) -> None:
     assert house.tasks.sources["task-0"]["error"] == "OpenSearch cannot be reached"
 
 
+def once_running(house: House, **changes: Any) -> None:
+    """Meddle with the task as soon as it is RUNNING; the fit does not wait for that write."""
+    wait_until(lambda: house.tasks.sources["task-0"]["state"] == "RUNNING", deadline_s=5, what="RUNNING")
+    house.tasks.meddle("task-0", **changes)
+
+
 def test_somebody_elses_write_to_a_live_task_is_written_over(house: House) -> None:
     """A conflict with a write that left the task alive is compared anew, and what was written stays."""
-    house.trainer.fitting = lambda: house.tasks.meddle("task-0", note="mine")
+    house.trainer.fitting = lambda: once_running(house, note="mine")
     assert house.run() == ["CREATED", "RUNNING", "RUNNING", "COMPLETED"]
     assert house.tasks.sources["task-0"]["note"] == "mine"
 
 
 def test_a_task_that_somebody_ended_stays_as_it_is(house: House) -> None:
     """A CANCELLED task is not made COMPLETED."""
-    house.trainer.fitting = lambda: house.tasks.meddle("task-0", state="CANCELLED")
+    house.trainer.fitting = lambda: once_running(house, state="CANCELLED")
     assert house.run() == ["CREATED", "RUNNING", "CANCELLED"]
 
 
