@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import opensearchpy
+from elasticsearch_dsl import Search
 
 from mlcommons_tasks.errors import StartError, StoreUnavailable, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import CertificateRefused, translated
@@ -93,7 +94,7 @@ class Cluster:
 
     def _search_nothing(self, index: str) -> None:
         with translated():
-            self._client.search(index=index, body={"size": 0}, params={"ignore_unavailable": "true"})
+            self._client.search(index=index, body=Search()[0:0].to_dict(), params={"ignore_unavailable": "true"})
 
     def _delete_nothing(self, index: str) -> None:
         with translated():
