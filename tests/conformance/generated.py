@@ -106,11 +106,21 @@ FIELDS = st.sampled_from(
     ["function_name", "state", "task_type", "create_time", "is_async", "model_id", "error", "nope"]
 )
 VALUES = st.one_of(st.sampled_from([*STATES, *FUNCTIONS]), MILLIS, st.booleans(), WORDS)
+
+
+def _told(field: str, values: list[Any]) -> list[Any]:
+    """Return one value for a field that takes not all: OpenSearch keeps terms in a set, and which bad one it
+    complains of first differs from one start to the next."""
+    return values[:1] if field in ("is_async", "create_time") else values
+
+
 LEAVES = st.one_of(
     st.just({"match_all": {}}),
     st.just({"match_none": {}}),
     st.builds(lambda field, value: {"term": {field: value}}, FIELDS, VALUES),
-    st.builds(lambda field, values: {"terms": {field: values}}, FIELDS, st.lists(VALUES, min_size=1, max_size=3)),
+    st.builds(
+        lambda field, values: {"terms": {field: _told(field, values)}}, FIELDS, st.lists(VALUES, min_size=1, max_size=3)
+    ),
     st.builds(lambda low: {"range": {"create_time": {"gte": low}}}, MILLIS),
     st.builds(lambda field: {"exists": {"field": field}}, FIELDS),
     st.builds(lambda text: {"prefix": {"state": text}}, st.sampled_from(["C", "RUN", "x"])),
