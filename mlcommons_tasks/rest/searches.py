@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Response
 
 from mlcommons_tasks.errors import IndexNotFound, TaskPluginError
 from mlcommons_tasks.rest.exchange import RestRequest, passed_on
+from mlcommons_tasks.store.documents import IndexedStore
 from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.bodies import json_of
@@ -27,21 +28,7 @@ NO_FIELD = "\0"  #: stands for a field that a parameter cannot name: an empty on
 HEAD_LENGTH = 200  #: bytes of a search answer within which `timed_out` stands
 
 
-class Searchable(Protocol):
-    """Documents that a caller's search may go to."""
-
-    def search(
-        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]], *, nothing: bool = False
-    ) -> Reply:
-        """Run a search, with `nothing` of no index at all, and return OpenSearch's answer."""
-
-    def search_point_in_time(
-        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
-    ) -> Reply:
-        """Run a search whose body names a point in time, with the rights of `headers`."""
-
-
-def search_reply(documents: Searchable, rest: RestRequest, profile: Profile) -> Response:
+def search_reply(documents: IndexedStore, rest: RestRequest, profile: Profile) -> Response:
     """Run a caller's search: the body as it came, the plugin's own wishes beside it."""
     payload, kind = rest.body_or_source()
     rest.finish()
@@ -55,7 +42,7 @@ def search_reply(documents: Searchable, rest: RestRequest, profile: Profile) -> 
     return searched(or_nothing(documents, answer, rest, profile), body)
 
 
-def or_nothing(documents: Searchable, answer: Reply, rest: RestRequest, profile: Profile) -> Reply:
+def or_nothing(documents: IndexedStore, answer: Reply, rest: RestRequest, profile: Profile) -> Reply:
     """Return the answer to a search, one that found nothing where an index is missing, whichever the body means."""
     if answer.status != IndexNotFound.status or NO_INDEX not in answer.payload or not profile.searches_no_index:
         return answer

@@ -201,5 +201,36 @@ class DocumentIndex:
         return found["_source"], _written(found)
 
 
+class IndexedStore:
+    """What the stores of tasks and of models have in common: one index of ours, and what callers do with it."""
+
+    def __init__(self, documents: DocumentIndex) -> None:
+        self._documents = documents
+
+    def close(self) -> None:
+        """Give up on writes that OpenSearch does not take at once."""
+        self._documents.close()
+
+    def index_exists(self) -> bool:
+        """Say whether anything was ever stored."""
+        return self._documents.exists()
+
+    def delete(self, document_id: str, query: Mapping[str, str]) -> Reply:
+        """Delete a document; return OpenSearch's answer."""
+        return self._documents.delete(document_id, query)
+
+    def search(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]], *, nothing: bool = False
+    ) -> Reply:
+        """Search with a caller's body, or with `nothing` no index at all; return OpenSearch's answer."""
+        return self._documents.search(payload, query, headers, nothing=nothing)
+
+    def search_point_in_time(
+        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
+    ) -> Reply:
+        """Run a search whose body names a point in time, with the rights of `headers`; return OpenSearch's answer."""
+        return self._documents.search_point_in_time(payload, query, headers)
+
+
 def _written(reply: Mapping[str, Any]) -> Written:
     return Written(int(reply["_seq_no"]), int(reply["_primary_term"]))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import opensearchpy
 
 from mlcommons_tasks.errors import IndexNotFound, UpstreamError
-from mlcommons_tasks.store.documents import DocumentIndex, Written, new_document_id
+from mlcommons_tasks.store.documents import DocumentIndex, IndexedStore, Written, new_document_id
 from mlcommons_tasks.store.mappings import TASK_INDEX, task_index_body
-from mlcommons_tasks.store.upstream import Reply, Upstream
+from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.task import MLTask
 from mlcommons_tasks.versions import CURRENT, Profile
 
@@ -24,16 +23,12 @@ class Position:
     written: Written
 
 
-class TaskStore:
+class TaskStore(IndexedStore):
     """Tasks in OpenSearch."""
 
     def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream, profile: Profile = CURRENT) -> None:
-        self._documents = DocumentIndex(TASK_INDEX, task_index_body(profile), client, upstream)
+        super().__init__(DocumentIndex(TASK_INDEX, task_index_body(profile), client, upstream))
         self._profile = profile
-
-    def ensure(self) -> None:
-        """Create the index unless it is there."""
-        self._documents.ensure()
 
     def create(self, task: MLTask) -> tuple[str, Written]:
         """Store a new task; return its id and where it was put."""
@@ -63,27 +58,3 @@ class TaskStore:
                 return None
             raise
         return Position(source.get("state"), written)
-
-    def close(self) -> None:
-        """Give up on writes that OpenSearch does not take at once."""
-        self._documents.close()
-
-    def index_exists(self) -> bool:
-        """Say whether any task was ever stored."""
-        return self._documents.exists()
-
-    def delete(self, task_id: str, query: Mapping[str, str]) -> Reply:
-        """Delete a task; return OpenSearch's answer."""
-        return self._documents.delete(task_id, query)
-
-    def search(
-        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]], *, nothing: bool = False
-    ) -> Reply:
-        """Search the tasks with a caller's body, or with `nothing` no index at all; return OpenSearch's answer."""
-        return self._documents.search(payload, query, headers, nothing=nothing)
-
-    def search_point_in_time(
-        self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
-    ) -> Reply:
-        """Run a search whose body names a point in time, with the rights of `headers`; return OpenSearch's answer."""
-        return self._documents.search_point_in_time(payload, query, headers)
