@@ -12,18 +12,24 @@ from flask import Flask, Response, request
 from mlcommons_tasks.clock import Clock, SystemClock
 from mlcommons_tasks.config import EMBEDDED, MEMORY, Settings, SettingsError
 from mlcommons_tasks.errors import PayloadTooLarge
+from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.execution.executors import TrainingPool
+from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.training import Trainer, warm_up
+from mlcommons_tasks.rest.cluster_tasks import NAME as CLUSTER_TASKS
+from mlcommons_tasks.rest.cluster_tasks import cluster_tasks_blueprint
 from mlcommons_tasks.rest.exchange import LONGEST_BODY, compress
 from mlcommons_tasks.rest.failures import handle_failures
 from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
+from mlcommons_tasks.rest.proxy import NAME as PROXY
 from mlcommons_tasks.rest.proxy import forward, is_forwarded, proxy_blueprint
 from mlcommons_tasks.rest.routing import ElsewhereConverter, ExactMethodsRule, RawPaths, SegmentConverter
 from mlcommons_tasks.rest.tasks import tasks_blueprint
 from mlcommons_tasks.rest.train import train_blueprint
 from mlcommons_tasks.store.cluster import Cluster, ClusterFacts, wait_for_cluster
+from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
 from mlcommons_tasks.store.connection import Client, open_client
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.sources import SourceIndex
@@ -44,6 +50,7 @@ class Service:
 
     facts: ClusterFacts
     runner: TaskRunner
+    registry: Registry
     pool: TrainingPool
     upstream: Upstream
     client: Client
@@ -54,6 +61,7 @@ class Service:
     def end_trainings(self, grace_s: float) -> None:
         """Let trainings end for `grace_s` seconds, then end the others as FAILED; requests are answered still."""
         self.runner.close(grace_s)
+        self.registry.close()
         self.pool.close()
 
     def close(self, grace_s: float = 0.0) -> None:
@@ -109,7 +117,10 @@ def create_app(
     tasks, models = TaskStore(client, upstream, profile), ModelStore(client, upstream, profile)
     sources = SourceIndex(upstream)
     pool = TrainingPool(settings.trainings, warm_up)
-    runner = TaskRunner(tasks, models, Trainer(sources.read, pool), cluster.next_worker_node, clock or SystemClock())
+    clock = clock or SystemClock()
+    traces = ClusterTaskStore(client, upstream)
+    registry = Registry(traces, clock)
+    runner = TaskRunner(tasks, models, Trainer(sources.read, pool), registry, cluster.next_worker_node, clock)
 
     app = Flask("mlcommons_tasks", static_folder=None)
     app.url_rule_class = ExactMethodsRule
@@ -121,8 +132,10 @@ def create_app(
     app.register_blueprint(models_blueprint(models, profile))
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
     app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query, forward_other))
+    cluster_tasks = ClusterTasks(registry, traces, tasks, clock)
+    app.register_blueprint(cluster_tasks_blueprint(cluster_tasks, cluster, upstream, clock))
     app.register_blueprint(proxy_blueprint(upstream))
-    refuse_early(app, elsewhere="proxy", forwards_unknown=facts.has_ml_commons)
+    refuse_early(app, elsewhere={PROXY, CLUSTER_TASKS}, forwards_unknown=facts.has_ml_commons)
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     says_version = profile.says_version and int(facts.version.split(".")[0]) >= FIRST_WITH_VERSION_HEADER
@@ -144,7 +157,7 @@ def create_app(
         compress(response)
         return response
 
-    service = Service(facts, runner, pool, upstream, client, version)
+    service = Service(facts, runner, registry, pool, upstream, client, version)
     app.extensions[EXTENSION] = service
     atexit.register(service.close)
     return app

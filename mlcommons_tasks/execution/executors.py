@@ -15,11 +15,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as TookTooLong  # the built-in one only since Python 3.11
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from loky import ProcessPoolExecutor
 from loky.process_executor import ShutdownExecutorError
+
+from mlcommons_tasks.cancellation import Cancellation, Cancelled
+from mlcommons_tasks.execution.progress import ProgressPage
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +31,31 @@ Result = TypeVar("Result")
 STOPPING = "the service is stopping"
 ATTEMPTS = 2  #: a job whose process died is tried once more
 CHECK_S = 0.5  #: how often a process looks for its parent, and a job that waits for the pool's end
+OBEY_S = 1.0  #: how long a job may take to see that it was cancelled; its process is ended then
+NICENESS = 5  #: requests come first where trainings take every core
 
 
 class WorkerDied(Exception):
     """The process that ran a job ended before the job did, more than once."""
 
 
+class Watch(Protocol):
+    """Who looks at a job: may cancel it, and is shown where it reports."""
+
+    cancellation: Cancellation
+
+    def began(self, page: ProgressPage) -> None:
+        """Take note of the page on which the job reports."""
+
+    def ended(self) -> None:
+        """Take note that the page is somebody else's from now on."""
+
+
 def _start_worker(warm_up: Callable[[], None] | None, parent: int) -> None:
     """Prepare a process of the pool: it leaves signals to its parent, and ends with it, be that dead already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.nice(NICENESS)
 
     def end_with_parent() -> None:
         while os.getppid() == parent:
@@ -55,6 +74,7 @@ class _Slot:
         self._warm_up = warm_up
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
+        self._page: ProgressPage | None = None
         self._closed = False
 
     def submit(self, job: Callable[..., Result], *arguments: Any) -> Future[Result]:
@@ -68,11 +88,29 @@ class _Slot:
                 )
             return self._executor.submit(job, *arguments)  # type: ignore[no-any-return]
 
-    def run(self, job: Callable[..., Result], *arguments: Any) -> Result:
-        """Return what the job gives; it is tried once more if its process died."""
+    def run(self, job: Callable[..., Result], *arguments: Any, watch: Watch | None) -> Result:
+        """Return what the job gives; it is tried once more if its process died.
+
+        A job that is watched gets the path of a page on which it reports, behind its other arguments.
+        """
+        if watch is None:
+            return self._attempt(job, arguments, None)
+        if self._page is None:
+            self._page = ProgressPage.new()
+        self._page.clear()
+        watch.began(self._page)
+        try:
+            with watch.cancellation.stopped_by(self._page.cancel):
+                return self._attempt(job, (*arguments, self._page.path), watch.cancellation)
+        finally:
+            watch.ended()
+
+    def _attempt(
+        self, job: Callable[..., Result], arguments: tuple[Any, ...], cancellation: Cancellation | None
+    ) -> Result:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self.submit(job, *arguments).result()
+                return self._result(self.submit(job, *arguments), cancellation)
             except (BrokenProcessPool, CancelledError, ShutdownExecutorError) as error:
                 if self._closed:
                     raise WorkerDied(STOPPING) from error
@@ -80,11 +118,30 @@ class _Slot:
                 self._forget()
         raise WorkerDied("the process that ran the training died")
 
+    def _result(self, future: Future[Result], cancellation: Cancellation | None) -> Result:
+        """Wait for a job; one that was cancelled and does not stop is stopped with its process."""
+        if cancellation is None:
+            return future.result()
+        over = threading.Event()
+        future.add_done_callback(lambda _: over.set())
+        with cancellation.stopped_by(over.set):
+            over.wait()
+        if cancellation.wanted:
+            try:
+                return future.result(OBEY_S)
+            except TookTooLong as error:
+                log.info("a cancelled training did not stop by itself; its process is ended")
+                self._forget()
+                raise Cancelled from error
+        return future.result()
+
     def close(self) -> None:
         """End the process, whatever it is doing."""
         with self._lock:
             self._closed = True
         self._forget()
+        if self._page is not None:
+            self._page.remove()
 
     def _forget(self) -> None:
         with self._lock:
@@ -110,16 +167,19 @@ class TrainingPool:
         """Start the first process now, rather than with the first job."""
         self._slots[0].submit(os.getpid)
 
-    def run(self, job: Callable[..., Result], *arguments: Any) -> Result:
+    def run(self, job: Callable[..., Result], *arguments: Any, watch: Watch | None = None) -> Result:
         """Return what `job(*arguments)` gives in one of the processes; both must be picklable.
 
+        With `watch` it may be cancelled, and is given the path of a `ProgressPage` as its last argument.
+
         Raises:
+            Cancelled: the watch wanted it, before the job was done.
             WorkerDied: its process ended, and that of the second attempt too; or the pool was closed.
             Exception: whatever the job raises.
         """
-        slot = self._next_free()
+        slot = self._next_free(watch)
         try:
-            return slot.run(job, *arguments)
+            return slot.run(job, *arguments, watch=watch)
         finally:
             self._free.put(slot)
 
@@ -129,8 +189,10 @@ class TrainingPool:
         for slot in self._slots:
             slot.close()
 
-    def _next_free(self) -> _Slot:
+    def _next_free(self, watch: Watch | None) -> _Slot:
         while not self._closed.is_set():
+            if watch is not None:
+                watch.cancellation.check()
             with contextlib.suppress(queue.Empty):
                 return self._free.get(timeout=CHECK_S)
         raise WorkerDied(STOPPING)

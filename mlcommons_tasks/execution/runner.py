@@ -9,20 +9,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.clock import Clock
+from mlcommons_tasks.cluster_task import CANCELLED_BY, Outcome, Stage
+from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import IndexNotFound, StatusError, TaskPluginError, UpstreamError
 from mlcommons_tasks.execution.executors import WorkerDied
+from mlcommons_tasks.execution.live import LiveTask
+from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.training import Trainer
 from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.documents import Written
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.task import FunctionName, IllegalTransition, InputType, MLTask, TaskState
-from mlcommons_tasks.wire.ml_input import MLInput
+from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +37,27 @@ ENDED_AT_ONCE = 16  #: how many tasks are written at the same time when the serv
 
 @dataclass
 class _Stored:
-    """A task of ours as it was last written."""
+    """A task of ours as it was last written, and the training that it is of."""
 
     task_id: str
     task: MLTask
     written: Written
+    live: LiveTask
 
 
 class TaskGone(Exception):
-    """Somebody deleted the task or ended it; there is nothing left to write."""
+    """Somebody deleted the task or ended it as `state`; there is nothing left to write."""
+
+    def __init__(self, state: str | None = None) -> None:
+        super().__init__(f"the task is {state or 'gone'}")
+        self.state = state
+
+
+class TaskCancelled(TaskPluginError):
+    """A training that its caller waited for was cancelled."""
+
+    status = 500
+    type = "task_cancelled_exception"
 
 
 class TaskRunner:
@@ -54,6 +71,7 @@ class TaskRunner:
         tasks: TaskStore,
         models: ModelStore,
         trainer: Trainer,
+        registry: Registry,
         next_worker_node: Callable[[], str],
         clock: Clock,
         *,
@@ -62,6 +80,7 @@ class TaskRunner:
         self._tasks = tasks
         self._models = models
         self._trainer = trainer
+        self._registry = registry
         self._next_worker_node = next_worker_node
         self._clock = clock
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
@@ -70,20 +89,32 @@ class TaskRunner:
         self._open: dict[str, tuple[_Stored, Future[None]]] = {}
         self._closing = False
 
-    def train(self, ml_input: MLInput, caller: dict[str, str]) -> str:
+    def train(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
         """Train while the caller waits; return the model's id. No task is stored.
+
+        `caller` are the headers that say who asks, `task_headers` those that cluster tasks carry.
 
         Raises:
             TaskPluginError: what the training or the store raised.
         """
+        live = self._registry.open(self._next_worker_node(), describe(ml_input), task_headers)
         try:
-            content = self._trainer.fit(ml_input, self._trainer.read(ml_input, caller))
+            frame = self._read(live, ml_input, {**caller, **task_headers})
+            content = self._trainer.fit(ml_input, frame, live)
+            live.cancellation.check()
+            live.enter(Stage.STORE, self._clock.now_in_millis())
             return self._store_model(ml_input, content, patient=False)
         except WorkerDied as error:
             raise StatusError(str(error), 503) from error
+        except Cancelled as error:
+            raise TaskCancelled(f"task cancelled: {CANCELLED_BY}") from error
+        finally:
+            self._registry.end(live, TaskState.COMPLETED, Outcome())
 
-    def train_async(self, ml_input: MLInput, caller: dict[str, str]) -> str:
+    def train_async(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
         """Store a task that is CREATED and return its id; the training follows.
+
+        `caller` are the headers that say who asks, `task_headers` those that cluster tasks carry.
 
         Raises:
             TaskPluginError: the task could not be stored, or the service is stopping.
@@ -96,16 +127,29 @@ class TaskRunner:
             self._next_worker_node(),
             self._clock.now_in_millis(),
         )
-        task_id, written = self._tasks.create(task)
-        stored = _Stored(task_id, task, written)
+        task_id = self._tasks.new_id()
+        description = f"ml_task[{task_id}], {describe(ml_input)}"
+        live = self._registry.open(task.worker_node[0], description, task_headers, task_id)
+        self._registry.announce(live)  # while the task is stored
+        try:
+            written = self._tasks.create(task_id, task)
+        except BaseException:
+            self._registry.forget(live)
+            raise
+        if not self._registry.await_announced(live):
+            log.warning("other replicas do not see task %s in _tasks yet: OpenSearch is slow", task_id)
+        stored = _Stored(task_id, task, written, live)
         with self._lock:
-            future = None if self._closing else self._threads.submit(self._run, stored, ml_input, caller)
+            future = (
+                None if self._closing else self._threads.submit(self._run, stored, ml_input, {**caller, **task_headers})
+            )
             if future is not None:
                 self._open[task_id] = (stored, future)
         if future is None:  # close() came meanwhile
             self._fail(stored, STOPPED)
         else:
             future.add_done_callback(lambda _: self._forget(task_id))
+            live.cancellation.on_cancel(lambda: self._cancel_waiting(stored, future))
         return task_id
 
     def close(self, grace_s: float) -> None:
@@ -136,32 +180,75 @@ class TaskRunner:
                 list(pool.map(lambda stored: self._fail(stored, STOPPED), tasks))
 
     def _run(self, stored: _Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
+        model_id = None
         try:
-            frame = self._trainer.read(ml_input, caller)
-            fit = self._fits.submit(self._trainer.fit, ml_input, frame)  # it need not wait for the write
+            frame = self._read(stored.live, ml_input, caller)
+            fit = self._fits.submit(self._trainer.fit, ml_input, frame, stored.live)  # it need not wait for the write
             self._write(stored, lambda task, now: task.running(now))
-            model_id = self._store_model(ml_input, fit.result(), patient=True)
-            self._write(stored, lambda task, now: task.completed(model_id, now))
-        except TaskGone:
-            log.info("task %s is gone; its training is dropped", stored.task_id)
+            stored.live.running()
+            self._registry.changed(stored.live)
+            content = fit.result()
+            stored.live.cancellation.check()
+            stored.live.enter(Stage.STORE, self._clock.now_in_millis())
+            model_id = self._store_model(ml_input, content, patient=True)
+            self._complete(stored, model_id)
+            response = {"model_id": model_id, "task_id": stored.task_id, "status": TaskState.COMPLETED.value}
+            self._registry.end(stored.live, TaskState.COMPLETED, Outcome(response=response))
+        except TaskGone as gone:
+            self._drop(stored, gone.state, model_id)
+        except Cancelled:
+            self._drop(stored, TaskState.CANCELLED.value, model_id)
         except TaskPluginError as error:
-            self._fail(stored, error.reason or type(error).__name__)
+            self._fail(stored, error.reason or type(error).__name__, error.type)
         except WorkerDied as error:
             self._fail(stored, STOPPED if self._closing else str(error))
         except Exception as error:
             log.exception("the training of task %s broke", stored.task_id)
             self._fail(stored, f"{type(error).__name__}: {error}")
 
+    def _read(self, live: LiveTask, ml_input: MLInput, caller: dict[str, str]) -> DataFrame:
+        live.cancellation.check()
+        live.enter(Stage.READ, self._clock.now_in_millis())
+        frame = self._trainer.read(ml_input, caller, live.cancellation)
+        live.cancellation.check()
+        live.enter(Stage.FIT, self._clock.now_in_millis(), rows=frame.size)
+        return frame
+
+    def _complete(self, stored: _Stored, model_id: str) -> None:
+        self._write(stored, lambda task, now: task.completed(model_id, now))
+
     def _store_model(self, ml_input: MLInput, content: bytes, *, patient: bool) -> str:
         return self._models.create(MLModel(FunctionName(ml_input.function_name), content), patient=patient)
 
-    def _fail(self, stored: _Stored, reason: str) -> None:
+    def _drop(self, stored: _Stored, state: str | None, model_id: str | None) -> None:
+        """Leave nothing of a training whose task was deleted, or ended as `state`, by somebody else."""
+        log.info("task %s is %s; its training is dropped", stored.task_id, state or "gone")
+        stored.live.cancel(self._clock.now_in_millis())
+        try:
+            if model_id is not None:
+                self._models.discard(model_id)
+        except TaskPluginError as error:
+            log.error("model %s of a dropped training stays: %s", model_id, error)  # noqa: TRY400
+        outcome = {"type": "resource_not_found_exception", "reason": "the ML task was deleted while it ran"}
+        if state == TaskState.CANCELLED.value:
+            outcome = {"type": TaskCancelled.type, "reason": f"task cancelled: {CANCELLED_BY}"}
+        elif state is not None:
+            outcome = {"type": "exception", "reason": f"the ML task was ended as {state}"}
+        self._registry.end(stored.live, TaskState.CANCELLED, Outcome(error=outcome))
+
+    def _cancel_waiting(self, stored: _Stored, future: Future[None]) -> None:
+        """End a task that was cancelled before its turn came."""
+        if future.cancel():
+            self._drop(stored, TaskState.CANCELLED.value, None)
+
+    def _fail(self, stored: _Stored, reason: str, kind: str = "exception") -> None:
         try:
             self._write(stored, lambda task, now: task.failed(reason, now))
-        except TaskGone:
-            log.info("task %s is gone; nothing to say of its failure", stored.task_id)
+        except TaskGone as gone:
+            self._drop(stored, gone.state, None)
         except TaskPluginError as error:
             log.error("task %s could not be ended as FAILED (%s): %s", stored.task_id, reason, error)  # noqa: TRY400
+        self._registry.end(stored.live, TaskState.FAILED, Outcome(error={"type": kind, "reason": reason}))
 
     def _write(self, stored: _Stored, step: Callable[[MLTask, int], MLTask]) -> None:
         """Write a step; a write that somebody else's came before is compared anew.
@@ -172,7 +259,7 @@ class TaskRunner:
         try:
             after = step(stored.task, self._clock.now_in_millis())
         except IllegalTransition as error:  # close() ended it, and the training was not over yet
-            raise TaskGone from error
+            raise TaskGone(stored.task.state.value) from error
         while True:
             try:
                 stored.written = self._tasks.update(stored.task_id, stored.task, after, stored.written)
@@ -183,7 +270,7 @@ class TaskRunner:
                     raise
                 found = self._tasks.position(stored.task_id)
                 if found is None or found.state not in (TaskState.CREATED.value, TaskState.RUNNING.value):
-                    raise TaskGone from error
+                    raise TaskGone(found.state if found is not None else None) from error
                 stored.written = found.written
             else:
                 stored.task = after
@@ -192,3 +279,12 @@ class TaskRunner:
     def _forget(self, task_id: str) -> None:
         with self._lock:
             self._open.pop(task_id, None)
+
+
+def describe(ml_input: MLInput) -> str:
+    """Return what is trained on what, in a line."""
+    dataset = ml_input.dataset
+    if isinstance(dataset, SearchQueryDataset):
+        return f"algorithm[{ml_input.function_name}], indices[{','.join(dataset.indices)}]"
+    rows = dataset.frame.size if isinstance(dataset, DataFrameDataset) else 0
+    return f"algorithm[{ml_input.function_name}], rows[{rows}]"

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.data_frame import DataFrame
-from mlcommons_tasks.execution.executors import TrainingPool
+from mlcommons_tasks.execution.executors import TrainingPool, Watch
+from mlcommons_tasks.execution.progress import ProgressPage
 from mlcommons_tasks.pipeline.algorithms import get_algorithm
 from mlcommons_tasks.pipeline.data_frame import frame_from_sources, require_documents, require_rows
 from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 
-#: Reads a search's total and the sources of its hits: indices, body, the caller's headers.
-SourceReader = Callable[[tuple[str, ...], dict[str, Any], dict[str, str]], tuple[int, list[dict[str, Any]]]]
+#: Reads a search's total and the sources of its hits: indices, body, the caller's headers, what may stop it.
+SourceReader = Callable[
+    [tuple[str, ...], dict[str, Any], dict[str, str], Cancellation], tuple[int, list[dict[str, Any]]]
+]
 
 
 def warm_up() -> None:
@@ -23,9 +27,15 @@ def warm_up() -> None:
     _ = numpy, scipy.spatial.distance
 
 
-def fit(function_name: str, frame: DataFrame, parameters: Any, seed: int | None) -> bytes:
-    """Train one model; runs in a process of the pool."""
-    return get_algorithm(function_name).train(frame, parameters, seed=seed)
+def fit(function_name: str, frame: DataFrame, parameters: Any, seed: int | None, page_path: str) -> bytes:
+    """Train one model, and report on a page; runs in a process of the pool."""
+    page = ProgressPage(page_path)
+    try:
+        return get_algorithm(function_name).train(
+            frame, parameters, seed=seed, cancelled=page.cancelled, progress=page.report
+        )
+    finally:
+        page.close()
 
 
 class Trainer:
@@ -39,29 +49,31 @@ class Trainer:
         self._pool = pool
         self._seed = seed
 
-    def read(self, ml_input: MLInput, caller: dict[str, str]) -> DataFrame:
+    def read(self, ml_input: MLInput, caller: dict[str, str], cancellation: Cancellation) -> DataFrame:
         """Return the rows to train on.
 
         `caller` are the headers that say who asks: data is read with the caller's rights.
 
         Raises:
+            Cancelled: that was wanted meanwhile.
             TaskPluginError: the data cannot be read, or is none that can be trained on; the plugin's words.
         """
         dataset = ml_input.dataset
         if isinstance(dataset, SearchQueryDataset):
-            total, sources = self._read_sources(dataset.indices, dataset.query, caller)
+            total, sources = self._read_sources(dataset.indices, dataset.query, caller, cancellation)
             require_documents(total)
             return frame_from_sources(sources)
         if isinstance(dataset, DataFrameDataset):
             return dataset.frame
         raise AssertionError("validate_request lets no request through that has no data")
 
-    def fit(self, ml_input: MLInput, frame: DataFrame) -> bytes:
+    def fit(self, ml_input: MLInput, frame: DataFrame, watch: Watch) -> bytes:
         """Return the content of a model of these rows.
 
         Raises:
+            Cancelled: the watch wanted it meanwhile.
             TaskPluginError: parameters or rows do not fit the algorithm; the plugin's words.
             WorkerDied: the process that trained died.
         """
         require_rows(frame)
-        return self._pool.run(fit, ml_input.function_name, frame, ml_input.parameters, self._seed)
+        return self._pool.run(fit, ml_input.function_name, frame, ml_input.parameters, self._seed, watch=watch)

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Response, g, request
 
+from mlcommons_tasks.cluster_task import TASK_HEADERS
 from mlcommons_tasks.errors import (
     BadRequest,
     IllegalArgument,
@@ -66,6 +67,11 @@ class RestRequest:
     def caller(self) -> dict[str, str]:
         """The headers that say who asks."""
         return {"Authorization": value} if (value := request.headers.get("Authorization")) else {}
+
+    @property
+    def task_headers(self) -> dict[str, str]:
+        """The headers that the tasks of a request carry."""
+        return {name: request.headers[name] for name in TASK_HEADERS if name in request.headers}
 
     @property
     def user_agent(self) -> str:
@@ -172,7 +178,7 @@ class RestRequest:
 
     def passed_headers(self) -> list[tuple[str, str]]:
         """Return the headers that go along with a request that we pass on."""
-        return [(name, request.headers[name]) for name in ("X-Opaque-Id",) if name in request.headers]
+        return list(self.task_headers.items())
 
     @property
     def reply_type(self) -> MediaType:

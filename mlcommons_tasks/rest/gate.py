@@ -5,6 +5,8 @@ Source: OpenSearch 3.6.0 `AbstractHttpServerTransport.handleIncomingRequest`, `R
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from flask import Flask, request
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -24,8 +26,8 @@ class UnexpectedMethod(MethodNotAllowed):
     """The path has a handler and cannot be decoded."""
 
 
-def refuse_early(app: Flask, *, elsewhere: str, forwards_unknown: bool = False) -> None:
-    """Look at every request before its handler does, but for those of the blueprint `elsewhere`.
+def refuse_early(app: Flask, *, elsewhere: Collection[str], forwards_unknown: bool = False) -> None:
+    """Look at every request before its handler does, but for those of the blueprints `elsewhere`.
 
     With `forwards_unknown` the body of a request that no handler has is left to be read.
     """
@@ -34,7 +36,7 @@ def refuse_early(app: Flask, *, elsewhere: str, forwards_unknown: bool = False) 
     def look() -> None:
         if repeated := request.environ.get(f"HTTP_{REPEATED_HEADER}"):
             raise RepeatedHeader(repeated)
-        if request.blueprint == elsewhere:
+        if request.blueprint in elsewhere:
             return
         rest = RestRequest.current()
         if request.view_args is not None or not forwards_unknown:

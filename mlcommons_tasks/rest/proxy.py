@@ -12,8 +12,9 @@ from werkzeug.http import is_hop_by_hop_header
 from mlcommons_tasks.errors import PayloadTooLarge, StoreUnavailable, TaskPluginError
 from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.routing import EVERY_METHOD
-from mlcommons_tasks.store.upstream import ByteStream, Upstream
+from mlcommons_tasks.store.upstream import ByteStream, Reply, Upstream
 
+NAME = "proxy"
 CHUNK_SIZE = 64 * 1024
 TARGET = "mlcommons_tasks.target"
 FORWARDED = "mlcommons_tasks.forwarded"
@@ -37,7 +38,7 @@ class BadGateway(TaskPluginError):
 
 def proxy_blueprint(upstream: Upstream) -> Blueprint:
     """Return the route that forwards every path outside `/_plugins/_ml`."""
-    routes = Blueprint("proxy", __name__)
+    routes = Blueprint(NAME, __name__)
 
     @routes.route("/", methods=EVERY_METHOD)
     @routes.route("/<elsewhere:_path>", methods=EVERY_METHOD)
@@ -47,10 +48,11 @@ def proxy_blueprint(upstream: Upstream) -> Blueprint:
     return routes
 
 
-def forward(upstream: Upstream, *, was_read: bool = False) -> Response:
+def forward(upstream: Upstream, *, was_read: bool = False, target: str | None = None) -> Response:
     """Send the request in hand to OpenSearch and return its answer, streamed both ways.
 
-    `was_read` says that somebody has read the body already, which Flask then keeps.
+    `was_read` says that somebody has read the body already, which Flask then keeps; `target` stands in place of the
+    request's own.
 
     Raises:
         BadGateway: OpenSearch cannot be reached.
@@ -74,7 +76,7 @@ def forward(upstream: Upstream, *, was_read: bool = False) -> Response:
         headers.append(("Content-Length", str(length)))
         body = request.stream if length else b""
     try:
-        answer = upstream.open(request.method, request.environ[TARGET], headers, body, chunked=chunked)
+        answer = upstream.open(request.method, target or request.environ[TARGET], headers, body, chunked=chunked)
     except StoreUnavailable as error:
         raise BadGateway(error.reason) from error
     request.environ[FORWARDED] = True
@@ -86,6 +88,17 @@ def forward(upstream: Upstream, *, was_read: bool = False) -> Response:
     for name, value in _end_to_end(answer.headers):
         response.headers.add(name, value)
     return response
+
+
+def ask(upstream: Upstream, target: str, method: str | None = None) -> Reply:
+    """Send OpenSearch a request without a body in the caller's name, and return the whole answer, as JSON.
+
+    Raises:
+        StoreUnavailable: OpenSearch cannot be reached.
+    """
+    own = SET_ANEW | {"accept", "accept-encoding", "content-type", "content-encoding", "user-agent"}
+    headers = [(name, value) for name, value in _end_to_end(request.headers) if name.lower() not in own]
+    return upstream.request(method or request.method, target, [*headers, ("Accept", "application/json")])
 
 
 def is_forwarded() -> bool:

@@ -55,7 +55,7 @@ class RawPaths:
         """Serve one request."""
         target = raw_target(environ)
         path = target.partition("?")[0]
-        if path.startswith(f"{ML_PREFIX}/"):
+        if path.startswith((f"{ML_PREFIX}/", "/_tasks/", "/_cat/tasks/")):
             path = path.rstrip("/")
         elif path.startswith("//"):
             path = f"/.{path}"  # for the router slashes at the start are one; to OpenSearch this is none of our paths

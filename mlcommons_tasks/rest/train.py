@@ -39,9 +39,9 @@ def train_blueprint(
         rest.finish("algorithm")
         validate_request(ml_input)
         if is_async:
-            task_id = runner.train_async(ml_input, rest.caller)
+            task_id = runner.train_async(ml_input, rest.caller, rest.task_headers)
             return reply({"task_id": task_id, "status": TaskState.CREATED.value})
-        model_id = runner.train(ml_input, rest.caller)
+        model_id = runner.train(ml_input, rest.caller, rest.task_headers)
         return reply({"model_id": model_id, "status": TaskState.COMPLETED.value})
 
     return routes

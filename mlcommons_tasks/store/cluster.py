@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,11 @@ NODES_ARE_FRESH_S = 5.0
 ML_COMMONS = "opensearch-ml"  #: the plugin's name in `_cat/plugins`
 TRAINING_ROLES = frozenset({"data", "ml"})  #: `task_dispatcher.eligible_node_role.local_model`
 FIRST_PAUSE_S = 0.05
+NODE_FIELDS = {
+    "filter_path": ",".join(
+        f"nodes.*.{name}" for name in ("name", "transport_address", "host", "ip", "roles", "attributes", "version")
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,29 @@ class Cluster:
         """Return the node whose turn it is to work: round robin, the plugin's default."""
         nodes = self._worker_nodes()
         return nodes[next(self._turn) % len(nodes)]
+
+    def nodes(self, wanted: str | None = None) -> dict[str, dict[str, Any]]:
+        """Return what the cluster says of its nodes by their ids: name, addresses, roles, attributes, version.
+
+        `wanted` is a list of ids, names, wildcards and attributes as OpenSearch reads it; None means all.
+
+        Raises:
+            StoreUnavailable, UpstreamError: the cluster did not say.
+        """
+        with translated():
+            found = self._client.nodes.info(node_id=wanted, metric="http", params=NODE_FIELDS)
+        nodes: dict[str, dict[str, Any]] = found.get("nodes", {})
+        return nodes
+
+    def await_manager(self, timeouts: Mapping[str, str]) -> None:
+        """Return once the cluster has a manager, within the time that `master_timeout` or its new name says.
+
+        Raises:
+            StoreUnavailable: the cluster cannot be reached.
+            UpstreamError: it has none after that time, or cannot read the time.
+        """
+        with translated():
+            self._client.cluster.state(metric="master_node", params={**timeouts, "filter_path": "cluster_name"})
 
     def check_permissions(self) -> None:
         """Find out whether the service's account may read and write the indices of ML Commons.

@@ -19,6 +19,7 @@ import opensearchpy
 from mlcommons_tasks.errors import IndexNotFound, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
 from mlcommons_tasks.store.upstream import Reply, Upstream
+from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
 
 WRITE_DEADLINE_S = 120.0
 CREATE_DEADLINE_S = 5.0  #: somebody waits for it
@@ -134,6 +135,38 @@ class DocumentIndex:
                 self._complete()
             raise
 
+    def positions(self, document_ids: Iterable[str]) -> dict[str, tuple[dict[str, Any], Written] | None]:
+        """Return the sources of documents and where they were put, None for those that are not there.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they could not be read.
+        """
+        wanted = list(document_ids)
+        try:
+            with translated():
+                found = self._client.mget(index=self.name, body={"ids": wanted})["docs"]
+        except IndexNotFound:
+            return dict.fromkeys(wanted)
+        return {each["_id"]: (each["_source"], _written(each)) if each.get("found") else None for each in found}
+
+    def update_all(self, changes: Mapping[str, tuple[Mapping[str, Any], Written]]) -> list[str]:
+        """Change documents that nobody else changed since; return the ids of those that somebody did, or deleted.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch did not take one of them.
+        """
+        operations: list[Any] = []
+        for document_id, (change, expected) in changes.items():
+            where = {"_id": document_id, "if_seq_no": expected.seq_no, "if_primary_term": expected.primary_term}
+            operations += [{"update": where}, {"doc": dict(change)}]
+        if not operations:
+            return []
+        with translated():
+            answer = self._client.bulk(index=self.name, body=operations, params={"refresh": "true"})
+        results = [item["update"] for item in answer["items"]]
+        raise_failure(result for result in results if result["status"] not in (404, 409))
+        return [result["_id"] for result in results if result["status"] in (404, 409)]
+
     def _complete(self) -> None:
         """Give the index its mapping if it has none: it went just before an update, which brought it back bare."""
         with contextlib.suppress(TaskPluginError), translated():
@@ -230,6 +263,19 @@ class IndexedStore:
     ) -> Reply:
         """Run a search whose body names a point in time, with the rights of `headers`; return OpenSearch's answer."""
         return self._documents.search_point_in_time(payload, query, headers)
+
+
+def raise_failure(results: Iterable[Mapping[str, Any]]) -> None:
+    """Raise the first error among the results of a bulk request.
+
+    Raises:
+        UpstreamError: what OpenSearch says of it.
+    """
+    for result in results:
+        error = result.get("error")
+        if error:
+            payload = render_json({"error": error, "status": result["status"]})
+            raise UpstreamError(result["status"], payload, JSON_CONTENT_TYPE, error["type"], error["reason"])
 
 
 def _written(reply: Mapping[str, Any]) -> Written:

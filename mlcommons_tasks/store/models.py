@@ -5,6 +5,7 @@ from __future__ import annotations
 import opensearchpy
 
 from mlcommons_tasks.model import MLModel
+from mlcommons_tasks.store.connection import refused, until_it_counts
 from mlcommons_tasks.store.documents import (
     CREATE_DEADLINE_S,
     WRITE_DEADLINE_S,
@@ -31,6 +32,20 @@ class ModelStore(IndexedStore):
         deadline_s = WRITE_DEADLINE_S if patient else CREATE_DEADLINE_S
         self._documents.create(model_id, model.source(), deadline_s=deadline_s)
         return model_id
+
+    def discard(self, model_id: str) -> None:
+        """Delete a model that nobody shall see; it may be gone already.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it is still there.
+        """
+
+        def delete() -> None:
+            answer = self._documents.delete(model_id, {})
+            if answer.status >= 400 and answer.status != 404:
+                raise refused(answer)
+
+        until_it_counts(delete, deadline_s=WRITE_DEADLINE_S)
 
     def source(self, model_id: str, *, with_content: bool) -> bytes | None:
         """Return a model's stored source, or None if the model or the index is missing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,10 @@ from mlcommons_tasks.errors import IndexNotFound, UpstreamError
 from mlcommons_tasks.store.documents import DocumentIndex, IndexedStore, Written, new_document_id
 from mlcommons_tasks.store.mappings import TASK_INDEX, task_index_body
 from mlcommons_tasks.store.upstream import Upstream
-from mlcommons_tasks.task import MLTask
+from mlcommons_tasks.task import TRANSITIONS, MLTask, TaskState
 from mlcommons_tasks.versions import CURRENT, Profile
+
+CANCEL_ATTEMPTS = 10  #: a task moves on three times in its life
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,13 @@ class TaskStore(IndexedStore):
         super().__init__(DocumentIndex(TASK_INDEX, task_index_body(profile), client, upstream))
         self._profile = profile
 
-    def create(self, task: MLTask) -> tuple[str, Written]:
-        """Store a new task; return its id and where it was put."""
-        task_id = new_document_id()
-        return task_id, self._documents.create(task_id, self._source(task))
+    def new_id(self) -> str:
+        """Return an id for a new task."""
+        return new_document_id()
+
+    def create(self, task_id: str, task: MLTask) -> Written:
+        """Store a new task; return where it was put."""
+        return self._documents.create(task_id, self._source(task))
 
     def _source(self, task: MLTask) -> dict[str, Any]:
         source = task.source()
@@ -44,6 +50,30 @@ class TaskStore(IndexedStore):
     def update(self, task_id: str, before: MLTask, after: MLTask, expected: Written) -> Written:
         """Store what changed between `before` and `after`, provided that nobody else wrote since."""
         return self._documents.update(task_id, after.changes_since(before), expected)
+
+    def cancel(self, task_ids: Iterable[str], now: int) -> set[str]:
+        """Write CANCELLED on tasks that have not ended; return those that are cancelled now, or were already.
+
+        A task that is gone counts as cancelled: whoever works on it shall stop. `now` is in milliseconds.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch did not take it.
+        """
+        cancelled: set[str] = set()
+        undecided = list(task_ids)
+        for _ in range(CANCEL_ATTEMPTS):
+            if not undecided:
+                break
+            changes: dict[str, tuple[dict[str, Any], Written]] = {}
+            for task_id, position in self._documents.positions(undecided).items():
+                if position is None or position[0].get("state") == TaskState.CANCELLED.value:
+                    cancelled.add(task_id)
+                elif TaskState.CANCELLED in _may_follow(position[0]):
+                    change = {"state": TaskState.CANCELLED.value, "last_update_time": now}
+                    changes[task_id] = (change, position[1])
+            undecided = self._documents.update_all(changes)  # they moved on meanwhile
+            cancelled |= changes.keys() - set(undecided)
+        return cancelled
 
     def source(self, task_id: str) -> bytes | None:
         """Return a task's stored source, or None if the task or the index is missing."""
@@ -58,3 +88,10 @@ class TaskStore(IndexedStore):
                 return None
             raise
         return Position(source.get("state"), written)
+
+
+def _may_follow(source: dict[str, Any]) -> frozenset[TaskState]:
+    try:
+        return TRANSITIONS.get(TaskState(source.get("state")), frozenset())
+    except ValueError:
+        return frozenset()

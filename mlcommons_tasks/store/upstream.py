@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import socket
 import ssl
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.errors import StartError, StoreUnavailable
 
 NO_TIMEOUT = urllib3.Timeout(connect=5.0, read=None)
@@ -109,6 +113,44 @@ class Reply:
         return next((value for name, value in self.headers if name.lower() == "content-type"), "")
 
 
+class _Waiting(threading.local):
+    """What may cut this thread's wait for an answer short."""
+
+    cancellation: Cancellation | None = None
+
+
+_waiting = _Waiting()
+
+
+def _cuttable(connection: HTTPConnection, getresponse: Callable[[], urllib3.HTTPResponse]) -> urllib3.HTTPResponse:
+    """Wait for an answer unless that is cancelled; OpenSearch stops a search that nobody awaits."""
+    if _waiting.cancellation is None:
+        return getresponse()
+
+    def cut() -> None:
+        with contextlib.suppress(OSError):  # below TLS, which another thread is reading
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    with _waiting.cancellation.stopped_by(cut):
+        return getresponse()
+
+
+class _Connection(HTTPConnection):
+    """A connection over http whose wait for an answer can be cut short."""
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as urllib3 has it
+        """Wait for the answer."""
+        return _cuttable(self, super().getresponse)
+
+
+class _SecureConnection(HTTPSConnection):
+    """Likewise over https."""
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as urllib3 has it
+        """Wait for the answer."""
+        return _cuttable(self, super().getresponse)
+
+
 class Upstream:
     """A pool of connections to one OpenSearch."""
 
@@ -120,6 +162,7 @@ class Upstream:
         self._pool = urllib3.connection_from_url(
             f"{parts.scheme}://{parts.netloc}", maxsize=connections, block=False, timeout=NO_TIMEOUT, **security
         )
+        self._pool.ConnectionCls = _SecureConnection if parts.scheme == "https" else _Connection
 
     @contextlib.contextmanager
     def _unavailable_as_error(self) -> Iterator[None]:
@@ -158,14 +201,23 @@ class Upstream:
             )
 
     def request(
-        self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), body: bytes | None = None
+        self,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Reply:
         """Send a request and return the whole answer. A lost kept-alive connection is tried once more for a read.
 
         Raises:
-            StoreUnavailable: OpenSearch cannot be reached.
+            StoreUnavailable: OpenSearch cannot be reached, or `cancellation` cut the connection.
         """
-        response = self.open(method, target, headers, body)
+        _waiting.cancellation = cancellation
+        try:
+            response = self.open(method, target, headers, body)
+        finally:
+            _waiting.cancellation = None
         with self._unavailable_as_error():
             payload = response.read(decode_content=True)
         response.release_conn()

@@ -3,54 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
-from mlcommons_tasks.backend import Backend
+from mlcommons_tasks.cancellation import Cancellation, Cancelled
 from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, UpstreamError
 from mlcommons_tasks.model import MLModel
-from mlcommons_tasks.store.cluster import Cluster
-from mlcommons_tasks.store.connection import open_client
 from mlcommons_tasks.store.mappings import MODEL_INDEX, TASK_INDEX, model_index_body, task_index_body
-from mlcommons_tasks.store.models import ModelStore
-from mlcommons_tasks.store.sources import SourceIndex
-from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.store.upstream import Endpoint, Upstream
 from mlcommons_tasks.task import FunctionName, InputType, MLTask
+from tests.contract.conftest import Stores
 
 JSON = [("Content-Type", "application/json")]
-
-
-class Stores:
-    """Everything of the store room, over one OpenSearch."""
-
-    def __init__(self, url: str) -> None:
-        endpoint = Endpoint.at(url)
-        self.client = open_client(endpoint)
-        self.upstream = Upstream(endpoint)
-        self.tasks = TaskStore(self.client, self.upstream)
-        self.models = ModelStore(self.client, self.upstream)
-        self.sources = SourceIndex(self.upstream)
-        self.cluster = Cluster(self.client)
-
-    def close(self) -> None:
-        self.client.indices.delete(index=f"{TASK_INDEX},{MODEL_INDEX},contract", params={"ignore_unavailable": "true"})
-        self.client.close()
-        self.upstream.close()
-
-
-@pytest.fixture(params=["memory", "embedded"])
-def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
-    """The stores over one OpenSearch after the other, with none of our indices there."""
-    if request.param == "embedded":
-        found = Stores(request.getfixturevalue("opensearch_url"))
-    else:
-        server: Backend = request.getfixturevalue("memory_server")
-        found = Stores(server.url)
-    found.client.indices.delete(index=f"{TASK_INDEX},{MODEL_INDEX}", params={"ignore_unavailable": "true"})
-    yield found
-    found.close()
 
 
 def a_task() -> MLTask:
@@ -64,7 +28,8 @@ def found_ids(stores: Stores) -> list[str]:
 
 def test_a_stored_task_is_read_and_found_at_once(stores: Stores) -> None:
     """After create returns, a GET gives the source as it was sent and a search finds it."""
-    task_id, _ = stores.tasks.create(a_task())
+    task_id = stores.tasks.new_id()
+    stores.tasks.create(task_id, a_task())
 
     source = stores.tasks.source(task_id)
     assert source is not None
@@ -75,7 +40,8 @@ def test_a_stored_task_is_read_and_found_at_once(stores: Stores) -> None:
 def test_every_step_is_seen_at_once(stores: Stores) -> None:
     """After update returns, GET and search show the new state, and the document's version counts the writes."""
     created = a_task()
-    task_id, written = stores.tasks.create(created)
+    task_id = stores.tasks.new_id()
+    written = stores.tasks.create(task_id, created)
     running = created.running(2_000)
     written = stores.tasks.update(task_id, created, running, written)
     completed = running.completed("m1", 3_000)
@@ -92,7 +58,8 @@ def test_every_step_is_seen_at_once(stores: Stores) -> None:
 def test_a_write_that_comes_too_late_is_refused(stores: Stores) -> None:
     """An update that expects an older write is a 409 and changes nothing."""
     created = a_task()
-    task_id, first = stores.tasks.create(created)
+    task_id = stores.tasks.new_id()
+    first = stores.tasks.create(task_id, created)
     stores.tasks.update(task_id, created, created.running(2_000), first)
 
     with pytest.raises(UpstreamError) as caught:
@@ -111,7 +78,7 @@ def test_what_is_missing_is_none(stores: Stores) -> None:
     assert stores.models.source("nope", with_content=True) is None
     assert not stores.tasks.index_exists()
 
-    stores.tasks.create(a_task())
+    stores.tasks.create(stores.tasks.new_id(), a_task())
 
     assert stores.tasks.index_exists()
     assert stores.tasks.source("nope") is None
@@ -121,7 +88,8 @@ def test_what_is_missing_is_none(stores: Stores) -> None:
 def test_an_update_of_what_was_deleted_brings_nothing_back(stores: Stores) -> None:
     """A deleted task stays deleted: the next step's write is refused."""
     created = a_task()
-    task_id, written = stores.tasks.create(created)
+    task_id = stores.tasks.new_id()
+    written = stores.tasks.create(task_id, created)
     assert stores.tasks.delete(task_id, {}).status == 200
 
     with pytest.raises((UpstreamError, IndexNotFound)):
@@ -144,7 +112,7 @@ def test_a_search_without_index_makes_none(stores: Stores) -> None:
 
 def test_the_indices_are_made_with_the_plugins_mapping(stores: Stores) -> None:
     """The first write makes an index with exactly our mapping, not one that OpenSearch guessed."""
-    stores.tasks.create(a_task())
+    stores.tasks.create(stores.tasks.new_id(), a_task())
     stores.models.create(MLModel(FunctionName.KMEANS, b"{}"))
 
     for name, body in ((TASK_INDEX, task_index_body()), (MODEL_INDEX, model_index_body())):
@@ -178,7 +146,7 @@ def test_sources_are_read_in_order_with_their_total(stores: Stores) -> None:
     lines = "".join(f'{{"index":{{"_id":"{n}"}}}}\n{{"n":{n}}}\n' for n in range(5))
     stores.client.bulk(body=lines, index="contract", params={"refresh": "true"})
 
-    total, sources = stores.sources.read(("contract",), {"size": 3, "sort": [{"n": "desc"}]}, {})
+    total, sources = stores.sources.read(("contract",), {"size": 3, "sort": [{"n": "desc"}]}, {}, Cancellation())
 
     assert total == 5
     assert sources == [{"n": 4}, {"n": 3}, {"n": 2}]
@@ -187,7 +155,7 @@ def test_sources_are_read_in_order_with_their_total(stores: Stores) -> None:
 def test_a_missing_source_index_is_said(stores: Stores) -> None:
     """Reading from an index that is not there says so in OpenSearch's words."""
     with pytest.raises((UpstreamError, IndexNotFound), match=r"no such index \[contract-missing\]"):
-        stores.sources.read(("contract-missing",), {}, {})
+        stores.sources.read(("contract-missing",), {}, {}, Cancellation())
 
 
 def test_workers_are_nodes_of_the_cluster(stores: Stores) -> None:
@@ -199,3 +167,41 @@ def test_nobody_there_is_said(stores: Stores) -> None:
     """Without an OpenSearch a read is StoreUnavailable."""
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         Upstream(Endpoint.at("http://127.0.0.1:9")).request("GET", "/")
+
+
+def test_a_cancelled_search_is_not_waited_for(stores: Stores) -> None:
+    """Neither one that begins nor one that is under way."""
+    stores.client.index(index="contract", body={"n": 1}, params={"refresh": "true"})
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with pytest.raises(Cancelled):
+        stores.sources.read(("contract",), {}, {}, cancellation)
+
+
+def test_tasks_that_have_not_ended_are_cancelled(stores: Stores) -> None:
+    """CREATED and RUNNING ones become CANCELLED; those that ended stay, one that is gone has nobody to mind."""
+    task = a_task()
+    ids = {name: stores.tasks.new_id() for name in ("created", "running", "completed", "gone")}
+    written = {name: stores.tasks.create(ids[name], task) for name in ("created", "running", "completed")}
+    stores.tasks.update(ids["running"], task, task.running(2_000), written["running"])
+    done = task.running(2_000).completed("m1", 3_000)
+    stores.tasks.update(ids["completed"], task, done, written["completed"])
+
+    assert stores.tasks.cancel(ids.values(), 4_000) == {ids["created"], ids["running"], ids["gone"]}
+    assert stores.tasks.cancel([ids["created"]], 5_000) == {ids["created"]}, "once more changes nothing"
+
+    source = stores.tasks.source(ids["created"])
+    assert source is not None
+    assert json.loads(source) == {**task.source(), "state": "CANCELLED", "last_update_time": 4_000}
+    assert [position and position.state for position in map(stores.tasks.position, ids.values())] == [
+        "CANCELLED",
+        "CANCELLED",
+        "COMPLETED",
+        None,
+    ]
+
+
+def test_nothing_is_cancelled_where_there_is_no_index(stores: Stores) -> None:
+    """And none is made."""
+    assert stores.tasks.cancel(["one"], 1_000) == {"one"}
+    assert not stores.tasks.index_exists()

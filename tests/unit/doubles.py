@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlcommons_tasks.cancellation import Cancellation
+from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import TaskPluginError, UpstreamError
 from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.documents import Written
@@ -31,13 +34,28 @@ class Tasks:
     closed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def create(self, task: MLTask) -> tuple[str, Written]:
+    ids: Iterator[int] = field(default_factory=itertools.count)
+
+    def new_id(self) -> str:
+        """Return the next id."""
+        return f"task-{next(self.ids)}"
+
+    def create(self, task_id: str, task: MLTask) -> Written:
         """Store a task."""
         with self.lock:
-            task_id = f"task-{len(self.sources)}"
             self._put(task_id, task.source())
         self.on_create()
-        return task_id, Written(0, 1)
+        return Written(0, 1)
+
+    def cancel(self, task_ids: Iterable[str], now: int) -> set[str]:
+        """Write CANCELLED on those that have not ended."""
+        cancelled = set()
+        for task_id in task_ids:
+            if self.sources[task_id]["state"] in ("CREATED", "RUNNING"):
+                self.meddle(task_id, state="CANCELLED", last_update_time=now)
+            if self.sources[task_id]["state"] == "CANCELLED":
+                cancelled.add(task_id)
+        return cancelled
 
     def update(self, task_id: str, before: MLTask, after: MLTask, expected: Written) -> Written:
         """Store a step, unless told to fail or somebody else wrote."""
@@ -78,6 +96,7 @@ class Models:
     """A model store in memory."""
 
     stored: list[MLModel] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
     error: TaskPluginError | None = None
 
     def create(self, model: MLModel, *, patient: bool = False) -> str:
@@ -86,6 +105,10 @@ class Models:
             raise self.error
         self.stored.append(model)
         return f"model-{len(self.stored) - 1}"
+
+    def discard(self, model_id: str) -> None:
+        """Note it."""
+        self.discarded.append(model_id)
 
     def close(self) -> None:
         """Do nothing."""
@@ -98,11 +121,50 @@ class Trainer:
     reading: Callable[[], None] = lambda: None
     fitting: Callable[[], None] = lambda: None
 
-    def read(self, _ml_input: Any, _caller: dict[str, str]) -> Any:
+    def read(self, _ml_input: Any, _caller: dict[str, str], _cancellation: Cancellation) -> DataFrame:
         """Return no rows."""
         self.reading()
+        return DataFrame((), (), (), 0)
 
-    def fit(self, _ml_input: Any, _frame: Any) -> bytes:
+    def fit(self, _ml_input: Any, _frame: Any, _watch: Any) -> bytes:
         """Return a content."""
         self.fitting()
         return b"content"
+
+
+@dataclass
+class ClusterTaskIndex:
+    """The index of cluster tasks in memory, shared by those who are given it."""
+
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    errors: list[TaskPluginError] = field(default_factory=list)
+    written: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def write(self, whole: Mapping[str, Any], changed: Mapping[str, Any], gone: Iterable[str]) -> None:
+        """Write, change and delete documents."""
+        with self.lock:
+            if self.errors:
+                raise self.errors.pop(0)
+            self.written += 1
+            self.documents |= {key: dict(document) for key, document in whole.items()}
+            for key, changes in changed.items():
+                if key in self.documents:
+                    before = self.documents[key]
+                    task = {**before["task"], **changes.get("task", {})}
+                    self.documents[key] = {**before, **changes, "task": task}
+            for key in gone:
+                self.documents.pop(key, None)
+
+    def cancelled_of(self, owner: str) -> dict[str, int]:
+        """Return when trainings of an owner were cancelled."""
+        with self.lock:
+            return {
+                key: document["task"]["cancellation_time"]
+                for key, document in self.documents.items()
+                if document["owner"] == owner and document.get("cancelled") and not document["completed"]
+            }
+
+    def cancel(self, task_ids: Iterable[str], now: int) -> None:
+        """Note that trainings are cancelled."""
+        self.write({}, {key: {"cancelled": True, "task": {"cancellation_time": now}} for key in task_ids}, ())

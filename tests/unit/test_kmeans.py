@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame
 from mlcommons_tasks.errors import IllegalArgument, ServerError
-from mlcommons_tasks.pipeline.algorithms import Cancelled, get_algorithm, kmeans
+from mlcommons_tasks.pipeline.algorithms import get_algorithm, kmeans
 from mlcommons_tasks.wire.ml_input import DistanceType, KMeansParameters
 
 DISTANCES: list[DistanceType] = ["EUCLIDEAN", "COSINE", "L1"]

@@ -14,8 +14,8 @@ MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 LAYERS = [
     {"_version"},
     {"versions"},
-    {"errors", "config", "clock", "java"},
-    {"task", "data_frame", "node.runtime"},
+    {"errors", "config", "clock", "java", "cancellation"},
+    {"task", "cluster_task", "data_frame", "node.runtime"},
     {"model"},
     {"wire", "pipeline", "node.distribution", "node.guard"},
     {"store", "node"},

@@ -308,7 +308,10 @@ def test_both_ways_to_read_agree(rows: list[Any], indent: int | None) -> None:
     fast = parse_ml_input("kmeans", payload)
     assert fast == slow
     assert isinstance(fast.dataset, DataFrameDataset)
-    kept = [[cell["value"] for cell in row["values"]] for row in rows]
+    kept = [
+        [float(cell["value"]) if cell["column_type"] == "DOUBLE" else cell["value"] for cell in row["values"]]
+        for row in rows
+    ]
     assert [fast.dataset.frame.row(i) for i in range(len(rows))] == kept
 
 

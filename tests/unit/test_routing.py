@@ -47,7 +47,7 @@ def client() -> FlaskClient:
 
     app.register_blueprint(ours)
     app.register_blueprint(proxy)
-    refuse_early(app, elsewhere="proxy")
+    refuse_early(app, elsewhere={"proxy"})
     handle_failures(app, None)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     return app.test_client()

@@ -11,10 +11,11 @@ import pytest
 from mlcommons_tasks.clock import SystemClock
 from mlcommons_tasks.errors import IllegalArgument, IndexNotFound, StatusError, StoreUnavailable
 from mlcommons_tasks.execution.executors import WorkerDied
+from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import STOPPED, TaskRunner
 from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
 from tests.services import wait_until
-from tests.unit.doubles import Models, Tasks, Trainer, refusal
+from tests.unit.doubles import ClusterTaskIndex, Models, Tasks, Trainer, refusal
 
 ASKED = MLInput("KMEANS", None, SearchQueryDataset(("i",), {}))
 PATIENCE_S = 10.0
@@ -29,7 +30,10 @@ class House:
         self.trainer = Trainer()
         self.go = threading.Event()
         self.at_work = threading.Semaphore(0)
-        parts: Any = (self.tasks, self.models, self.trainer)
+        self.index = ClusterTaskIndex()
+        store: Any = self.index
+        self.registry = Registry(store, SystemClock())
+        parts: Any = (self.tasks, self.models, self.trainer, self.registry)
         self.runner = TaskRunner(*parts, lambda: "node", SystemClock(), at_once=2)
 
     def hold(self) -> None:
@@ -43,7 +47,7 @@ class House:
 
     def begin(self) -> str:
         """Start a training as a task."""
-        return self.runner.train_async(ASKED, {})
+        return self.runner.train_async(ASKED, {}, {})
 
     def run(self) -> list[str]:
         """Run one task to its end; return its states."""
@@ -62,6 +66,7 @@ def house() -> Iterator[House]:
     yield found
     found.go.set()
     found.runner.close(0)
+    found.registry.close()
 
 
 def raising(error: Exception) -> Callable[[], NoReturn]:
@@ -81,7 +86,7 @@ def test_a_training_is_written_three_times(house: House) -> None:
 
 def test_a_synchronous_training_writes_no_task(house: House) -> None:
     """The model's id is the answer."""
-    assert house.runner.train(ASKED, {}) == "model-0"
+    assert house.runner.train(ASKED, {}, {}) == "model-0"
     assert house.tasks.sources == {}
 
 
@@ -111,7 +116,7 @@ def test_a_dead_process_is_a_503_for_who_waits(house: House) -> None:
     """The synchronous caller may ask again."""
     house.trainer.fitting = raising(WorkerDied("it died"))
     with pytest.raises(StatusError, match="it died") as caught:
-        house.runner.train(ASKED, {})
+        house.runner.train(ASKED, {}, {})
     assert caught.value.status == 503
 
 

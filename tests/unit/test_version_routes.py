@@ -65,7 +65,7 @@ def client(profile: Profile, tasks: Any = None, models: Any = None) -> FlaskClie
     def out_of_range() -> None:
         raise JsonParseError("out of range", type="input_coercion_exception")
 
-    refuse_early(app, elsewhere="proxy", forwards_unknown=False)
+    refuse_early(app, elsewhere={"proxy"}, forwards_unknown=False)
     handle_failures(app, None, profile)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     return app.test_client()

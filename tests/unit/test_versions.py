@@ -232,5 +232,5 @@ def test_a_task_is_stored_with_one_node_as_a_text_before_2_5() -> None:
             return {"_seq_no": 0, "_primary_term": 1}
 
     for profile in (before("2.5"), profile_of("2.5")):
-        TaskStore(Client(), None, profile).create(created)  # type: ignore[arg-type]
+        TaskStore(Client(), None, profile).create("one", created)  # type: ignore[arg-type]
     assert stored == ["n1", ["n1"]]

@@ -1,6 +1,6 @@
 """The algorithms by their wire name; one file each. Pure: rows in, model content (bytes) out.
 
-An algorithm is a module with `train(frame, parameters, *, seed, cancelled) -> bytes`, `load(content)` and
+An algorithm is a module with `train(frame, parameters, *, seed, cancelled, progress) -> bytes`, `load(content)` and
 `predict(content, frame)`.
 """
 
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from mlcommons_tasks.data_frame import DataFrame
 
 
-class Cancelled(Exception):
-    """The training looked at `cancelled` and stopped; there is no model."""
-
-
 class Algorithm(Protocol):
     """What every algorithm module offers."""
 
@@ -29,6 +25,7 @@ class Algorithm(Protocol):
         *,
         seed: int | None = None,
         cancelled: Callable[[], bool] = ...,
+        progress: Callable[[int, int], None] = ...,
     ) -> bytes:
         """Return the content of a trained model."""
 

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import IllegalArgument, ServerError
-from mlcommons_tasks.pipeline.algorithms import Cancelled
 from mlcommons_tasks.pipeline.data_frame import feature_matrix, require_rows
 
 if TYPE_CHECKING:
@@ -72,13 +72,15 @@ def train(
     *,
     seed: int | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda _iteration, _iterations: None,
 ) -> bytes:
     """Cluster the rows and return the model's content; the same seed gives the same bytes.
 
     Raises IllegalArgument for an empty frame and then for parameters out of bounds (the plugin loses their sentence:
     `Unsupported algorithm: KMEANS`), what `feature_matrix` raises, ServerError `null_pointer_exception` where no
     distance of a row is finite and `out_of_memory_error` for far too many centroids, and Cancelled once
-    `cancelled()`, asked every round and every 4 million distances, says so.
+    `cancelled()`, asked every round and every 4 million distances, says so. `progress` is told each round's number,
+    from 1, and how many there will be at most.
     """
     import numpy as np
 
@@ -94,7 +96,8 @@ def train(
         raise _no_cluster()
     centroids = low + np.random.default_rng(seed).random((clusters, rows.shape[1])) * spread
     labels: Labels | None = None
-    for _ in range(iterations):
+    for iteration in range(1, iterations + 1):
+        progress(iteration, iterations)
         nearest = _nearest(rows, centroids, distance_type, cancelled)
         if (nearest < 0).any():
             raise _no_cluster()

@@ -1,0 +1,114 @@
+"""The trainings of all replicas: seen, awaited, cancelled and deleted from any of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable
+
+from mlcommons_tasks.clock import Clock
+from mlcommons_tasks.cluster_task import ClusterTask, TaskId
+from mlcommons_tasks.execution.registry import Registry
+from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
+from mlcommons_tasks.store.tasks import TaskStore
+
+LOOK_S = 0.1  #: how often a task that is waited for is looked at, as OpenSearch does
+
+
+class ClusterTasks:
+    """What the routes of `_tasks` ask."""
+
+    def __init__(self, registry: Registry, store: ClusterTaskStore, tasks: TaskStore, clock: Clock) -> None:
+        self._registry = registry
+        self._store = store
+        self._tasks = tasks
+        self._clock = clock
+
+    def running(self) -> list[ClusterTask]:
+        """Return every training that has not ended.
+
+        Raises:
+            StoreUnavailable, UpstreamError: those of other replicas could not be read.
+        """
+        here = self._registry.snapshots()
+        stored = self._store.running(self._clock.now_in_millis())
+        elsewhere = [task for task in stored if task.owner != self._registry.owner]
+        return [task for task in (*here.values(), *elsewhere) if not task.completed]
+
+    def get(self, task_id: TaskId) -> ClusterTask | None:
+        """Return a training that runs or has ended, None if there is none, or the process that ran it died.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be read.
+        """
+        live = self._registry.find(task_id)
+        if live is not None:
+            return live.snapshot()
+        task = self._store.get(task_id)
+        if task is None or task.completed or self._store.owner_lives(task.owner, self._clock.now_in_millis()):
+            return task
+        return None
+
+    def wait(self, tasks: Iterable[ClusterTask], until: float) -> list[ClusterTask]:
+        """Return those that have not ended once all have, or `time.monotonic()` is past `until`.
+
+        Raises:
+            StoreUnavailable, UpstreamError: those of other replicas could not be read.
+        """
+        left = {str(task.id): task for task in tasks if not task.completed}
+        while True:
+            elsewhere = []
+            for key, task in list(left.items()):
+                live = self._registry.find(task.id)
+                if live is None:
+                    elsewhere.append(key)
+                elif live.ended_event.is_set():
+                    del left[key]
+            if elsewhere:
+                for key in set(elsewhere) - self._store.unfinished(elsewhere):
+                    del left[key]
+            rest = until - time.monotonic()
+            if not left or rest <= 0:
+                return list(left.values())
+            self._await_one(next(iter(left.values())), min(rest, LOOK_S))
+
+    def cancel(self, tasks: Iterable[ClusterTask]) -> list[ClusterTask]:
+        """Cancel trainings; return those that were, as they are now. One that ended meanwhile stays as it is.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch did not take it.
+        """
+        wanted = [task for task in tasks if not task.completed]
+        now = self._clock.now_in_millis()
+        stored = [task.ml_task_id for task in wanted if task.ml_task_id is not None]
+        ended = self._tasks.cancel(stored, now) if stored else set()
+        cancelled = [
+            task if task.cancellation_time is not None else dataclasses.replace(task, cancellation_time=now)
+            for task in wanted
+            if task.ml_task_id is None or task.ml_task_id in ended
+        ]
+        elsewhere = []
+        for task in cancelled:
+            live = self._registry.find(task.id)
+            if live is None:
+                elsewhere.append(str(task.id))
+            else:
+                live.cancel(now)
+        if elsewhere:
+            self._store.cancel(elsewhere, now)
+        return cancelled
+
+    def delete(self, task_id: TaskId) -> bool:
+        """Delete the result of a training that has ended; say whether it was there.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be deleted.
+        """
+        return self._store.delete(task_id)
+
+    def _await_one(self, task: ClusterTask, timeout_s: float) -> None:
+        live = self._registry.find(task.id)
+        if live is not None:
+            live.ended_event.wait(timeout_s)
+        else:
+            time.sleep(timeout_s)

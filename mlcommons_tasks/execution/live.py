@@ -1,0 +1,86 @@
+"""A training of this process while it runs: what its entry in `_tasks` says, and how it is told to stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+from mlcommons_tasks.cancellation import Cancellation
+from mlcommons_tasks.cluster_task import ClusterTask, Outcome, Stage
+from mlcommons_tasks.execution.progress import Progress, ProgressPage
+from mlcommons_tasks.task import TaskState
+
+NANOS_IN_A_MILLI = 1_000_000
+
+
+class LiveTask:
+    """The one record of it that changes; what others see are snapshots."""
+
+    def __init__(self, task: ClusterTask) -> None:
+        self.cancellation = Cancellation()
+        self.ended_event = threading.Event()
+        self._lock = threading.Lock()
+        self._task = task
+        self._page: ProgressPage | None = None
+
+    @property
+    def key(self) -> str:
+        """Its id as text."""
+        return str(self._task.id)
+
+    def snapshot(self) -> ClusterTask:
+        """Return what it is at the moment."""
+        with self._lock:
+            return self._with(self._page.read()) if self._page is not None else self._task
+
+    def enter(self, stage: Stage, now: int, rows: int | None = None) -> None:
+        """Begin a stage; `rows` says how many were read."""
+        with self._lock:
+            rows = self._task.rows if rows is None else rows
+            self._task = dataclasses.replace(self._task, stage=stage, stage_start_time=now, rows=rows)
+
+    def running(self) -> None:
+        """Say that the ML task is RUNNING."""
+        with self._lock:
+            self._task = dataclasses.replace(self._task, state=TaskState.RUNNING.value)
+
+    def cancel(self, now: int) -> None:
+        """Tell it to stop."""
+        with self._lock:
+            if self._task.completed or self._task.cancellation_time is not None:
+                return
+            self._task = dataclasses.replace(self._task, cancellation_time=now, state=TaskState.CANCELLED.value)
+        self.cancellation.cancel()
+
+    def end(self, state: TaskState, outcome: Outcome, now: int) -> bool:
+        """Say what became of it; False if that was said before."""
+        with self._lock:
+            if self._task.completed:
+                return False
+            took = max(1, now - self._task.start_time) * NANOS_IN_A_MILLI
+            self._task = dataclasses.replace(
+                self._task, state=state.value, stage=None, outcome=outcome, running_time_in_nanos=took
+            )
+        self.ended_event.set()
+        return True
+
+    def began(self, page: ProgressPage) -> None:
+        """Take note of where its process reports."""
+        with self._lock:
+            self._page = page
+
+    def ended(self) -> None:
+        """Keep what its process reported last."""
+        with self._lock:
+            if self._page is not None:
+                self._task, self._page = self._with(self._page.read()), None
+
+    def _with(self, progress: Progress) -> ClusterTask:
+        if not progress.iterations:
+            return self._task
+        return dataclasses.replace(
+            self._task,
+            iteration=progress.iteration,
+            iterations=progress.iterations,
+            cpu_time_in_nanos=progress.cpu_time_in_nanos,
+        )

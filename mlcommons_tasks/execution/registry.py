@@ -1,0 +1,254 @@
+"""The trainings of this process, and how the other replicas hear of them.
+
+Two threads, started with the first training: one writes what changed, all of it in one request; one looks twice a
+second whether another replica cancelled something, writes how far trainings are, and says that this process lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlcommons_tasks.clock import Clock
+from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, Outcome, TaskId
+from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.execution.live import LiveTask
+from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore, owner_document, task_document
+from mlcommons_tasks.store.connection import until_it_counts
+from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, WRITE_DEADLINE_S
+from mlcommons_tasks.task import TaskState
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.5  #: how often this process looks for cancellations
+LEASE_S = 15.0  #: how long others believe that this process lives
+RENEW_S = 4.0
+EPOCH_IN_MILLIS = 1_767_225_600_000  #: 2026-01-01: numbers of tasks count milliseconds from here
+
+
+class Registry:
+    """Every training of this process, from its request to its end."""
+
+    def __init__(self, store: ClusterTaskStore, clock: Clock) -> None:
+        self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._store = store
+        self._clock = clock
+        self._salt = secrets.randbelow(1 << 10)  #: makes the numbers of two processes differ
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._last_moment = 0
+        self._live: dict[str, LiveTask] = {}
+        self._announced: dict[str, ClusterTask] = {}  #: what others know, or will with the next write
+        self._whole: dict[str, dict[str, Any]] = {}
+        self._part: dict[str, dict[str, Any]] = {}
+        self._gone: set[str] = set()
+        self._writing: set[str] = set()
+        self._lease_until = 0
+        self._threads: list[threading.Thread] = []
+        self._closing = threading.Event()
+        self._idle = threading.Condition(self._lock)
+
+    def open(self, node: str, description: str, headers: Mapping[str, str], ml_task_id: str | None = None) -> LiveTask:
+        """Take up a training that waits, or with no `ml_task_id` runs at once while its caller waits."""
+        now = self._clock.now_in_millis()
+        with self._lock:
+            self._last_moment = max(self._last_moment + 1, now - EPOCH_IN_MILLIS)
+            number = FIRST_NUMBER + ((self._last_moment << 10 | self._salt) << 2)
+        state = TaskState.CREATED if ml_task_id else TaskState.RUNNING
+        live = LiveTask(
+            ClusterTask(
+                id=TaskId(node, number),
+                description=description,
+                headers=dict(headers),
+                start_time=now,
+                owner=self.owner,
+                ml_task_id=ml_task_id,
+                state=state.value,
+            )
+        )
+        with self._lock:
+            self._live[live.key] = live
+            self._start_threads()
+        return live
+
+    def announce(self, live: LiveTask) -> None:
+        """Let the other replicas know of a training; `await_announced` waits until they do."""
+        with self._lock:
+            self._announce(live)
+            self._changed.notify_all()
+
+    def await_announced(self, live: LiveTask, timeout_s: float = CREATE_DEADLINE_S) -> bool:
+        """Return once the other replicas can know of a training, False if that took too long."""
+        until = time.monotonic() + timeout_s
+        with self._lock:
+            return self._idle.wait_for(
+                lambda: live.key not in self._whole and live.key not in self._writing,
+                timeout=max(0.0, until - time.monotonic()),
+            )
+
+    def forget(self, live: LiveTask) -> None:
+        """Drop a training that never was."""
+        with self._lock:
+            self._drop(live.key)
+            self._changed.notify_all()
+        live.ended_event.set()
+
+    def changed(self, live: LiveTask) -> None:
+        """Let the other replicas know how far a training is."""
+        with self._lock:
+            if self._note_changes(live):
+                self._changed.notify_all()
+
+    def end(self, live: LiveTask, state: TaskState, outcome: Outcome) -> None:
+        """Say what became of a training. One that has an ML task keeps its result, the others leave nothing."""
+        if not live.end(state, outcome, self._clock.now_in_millis()):
+            return
+        with self._lock:
+            if live.snapshot().ml_task_id is None:
+                self._drop(live.key)
+            else:
+                self._note_changes(live)
+            self._changed.notify_all()
+
+    def find(self, task_id: TaskId) -> LiveTask | None:
+        """Return a training of this process that runs, or whose end is not written yet."""
+        with self._lock:
+            return self._live.get(str(task_id))
+
+    def snapshots(self) -> dict[str, ClusterTask]:
+        """Return the trainings of this process as they are, by their ids; some may have ended just now."""
+        with self._lock:
+            found = list(self._live.values())
+        return {live.key: live.snapshot() for live in found}
+
+    def close(self) -> None:
+        """Write what is left, and say no more that this process lives."""
+        with self._lock:
+            self._closing.set()
+            self._changed.notify_all()
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()
+        if self._lease_until:
+            with contextlib.suppress(TaskPluginError):
+                self._store.write({}, {}, [self.owner])
+
+    def _announce(self, live: LiveTask) -> None:
+        task = live.snapshot()
+        self._announced[live.key] = task
+        self._whole[live.key] = task_document(task)
+
+    def _drop(self, key: str) -> None:
+        self._live.pop(key, None)
+        if self._announced.pop(key, None) is None:
+            return
+        self._part.pop(key, None)
+        if self._whole.pop(key, None) is None or key in self._writing:
+            self._gone.add(key)
+
+    def _note_changes(self, live: LiveTask) -> bool:
+        """Note for the next write in what a training differs from what others know; say whether it does."""
+        before, after = self._announced.get(live.key), live.snapshot()
+        if before is None:
+            if after.completed:
+                self._announce(live)
+            return after.completed
+        if after == before:
+            return False
+        self._announced[live.key] = after
+        if live.key in self._whole or after.completed:  # an update would lose the order of keys in a result
+            self._part.pop(live.key, None)
+            self._whole[live.key] = task_document(after)
+            return True
+        document = task_document(after)
+        old = task_document(before)["task"]
+        new = document["task"]
+        fields = {name: new.get(name) for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+        noted = self._part.setdefault(live.key, {"task": {}})
+        noted["task"].update(fields)
+        return True
+
+    def _start_threads(self) -> None:
+        if self._threads or self._closing.is_set():
+            return
+        for name, work in (("registry-writer", self._write), ("registry-watcher", self._watch)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                self._changed.wait_for(lambda: self._whole or self._part or self._gone or self._closing.is_set())
+                if not (self._whole or self._part or self._gone):
+                    return
+                whole, part, gone = self._whole, self._part, self._gone
+                self._whole, self._part, self._gone = {}, {}, set()
+                self._writing = set(whole) | set(part)
+                if self._lease_until - RENEW_S * 1000 < self._clock.now_in_millis():
+                    whole = {**whole, self.owner: self._renewed()}
+            with self._kept_going("what runs here could not be written for the other replicas"):
+                until_it_counts(
+                    lambda whole=whole, part=part, gone=gone: self._store.write(whole, part, gone),  # type: ignore[misc]
+                    deadline_s=WRITE_DEADLINE_S,
+                    closing=self._closing,
+                )
+            with self._lock:
+                self._writing = set()
+                self._forget_ended()
+                self._idle.notify_all()
+
+    def _renewed(self) -> dict[str, Any]:
+        self._lease_until = self._clock.now_in_millis() + int(LEASE_S * 1000)
+        return owner_document(self.owner, self._lease_until)
+
+    def _forget_ended(self) -> None:
+        """Leave those to their documents whose end is written."""
+        for key, live in list(self._live.items()):
+            if key not in self._whole and key not in self._part and live.snapshot().completed:
+                self._live.pop(key)
+                self._announced.pop(key, None)
+
+    def _watch(self) -> None:
+        while not self._closing.wait(LOOK_S):
+            with self._lock:
+                self._changed.wait_for(lambda: bool(self._live) or self._closing.is_set())
+                running = [live for live in self._live.values() if not live.snapshot().completed]
+                late = False
+                for live in running:
+                    if live.key not in self._announced:
+                        self._announce(live)
+                        late = True
+                    else:
+                        late |= self._note_changes(live)
+                due = self._lease_until - (LEASE_S - RENEW_S) * 1000 < self._clock.now_in_millis()
+                if running and due:
+                    self._whole[self.owner] = self._renewed()
+                if late or (running and due):
+                    self._changed.notify_all()
+            if running:
+                with self._kept_going("cancellations of other replicas could not be read"):
+                    for key, moment in self._store.cancelled_of(self.owner).items():
+                        self._cancel_if_here(key, moment)
+
+    def _cancel_if_here(self, key: str, moment: int) -> None:
+        with self._lock:
+            live = self._live.get(key)
+        if live is not None:
+            live.cancel(moment)
+
+    @contextlib.contextmanager
+    def _kept_going(self, problem: str) -> Iterator[None]:
+        try:
+            yield
+        except TaskPluginError as error:
+            log.warning("%s: %s", problem, error)
+        except Exception:
+            log.exception("%s", problem)

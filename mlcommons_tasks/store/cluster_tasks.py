@@ -1,0 +1,187 @@
+"""The trainings of all replicas as `_tasks` shows them, and the results of those that ended: an index of our own.
+
+A training's document is written by the process that runs it, its owner; a replica that cancels it adds `cancelled`.
+An owner says by a document of its own that it is alive. A training whose owner is dead is not shown as running.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import opensearchpy
+from elasticsearch_dsl import Boolean, Keyword, Long, Object, Search
+from elasticsearch_dsl import Mapping as IndexMapping
+
+from mlcommons_tasks.cluster_task import ClusterTask, TaskId
+from mlcommons_tasks.errors import IndexNotFound
+from mlcommons_tasks.store.connection import refused, translated, until_it_counts
+from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, raise_failure
+from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
+from mlcommons_tasks.store.upstream import Upstream
+from mlcommons_tasks.wire.rendering import render_json
+
+log = logging.getLogger(__name__)
+
+MOST_RUNNING = 10_000  #: `index.max_result_window`: OpenSearch gives no more at once
+FOUND_ONLY = {"filter_path": "hits.hits._source"}
+JSON = [("Content-Type", "application/json")]
+OWNER, TASK = "owner", "task"
+
+Document = Mapping[str, Any]
+
+
+def cluster_task_index_body() -> dict[str, Any]:
+    """Return the body that creates the index. Wildcards of callers do not reach it: it is hidden."""
+    mapping = IndexMapping()
+    for name in ("kind", "owner"):
+        mapping.field(name, Keyword())
+    for name in ("completed", "cancelled"):
+        mapping.field(name, Boolean())
+    mapping.field("lease_until", Long())
+    mapping.field("task", Object(enabled=False))
+    mapping.meta("dynamic", False)
+    settings = {"number_of_shards": "1", "auto_expand_replicas": "0-1", "hidden": True}
+    return {"settings": {"index": settings}, "mappings": mapping.to_dict()}
+
+
+def task_document(task: ClusterTask) -> dict[str, Any]:
+    """Return the whole document of a training."""
+    document = {"kind": TASK, "owner": task.owner, "completed": task.completed, "task": task.source()}
+    if task.cancellation_time is not None:
+        document["cancelled"] = True
+    return document
+
+
+def owner_document(owner: str, lease_until: int) -> dict[str, Any]:
+    """Return the document by which an owner says that it is alive until a time, in milliseconds."""
+    return {"kind": OWNER, "owner": owner, "completed": False, "lease_until": lease_until}
+
+
+class ClusterTaskStore:
+    """The index of our entries of `_tasks`."""
+
+    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream) -> None:
+        self._client = client
+        self._documents = DocumentIndex(CLUSTER_TASK_INDEX, cluster_task_index_body(), client, upstream)
+
+    def prepare(self) -> None:
+        """Create the index unless it is there.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be created.
+        """
+        self._documents.ensure()
+
+    def write(self, whole: Mapping[str, Document], changed: Mapping[str, Document], gone: Iterable[str]) -> None:
+        """Write documents by their ids, all at once: whole ones, changes of some, and those to delete.
+
+        A document that is not there is not changed: somebody deleted it.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they are not written.
+        """
+        operations: list[Any] = []
+        for document_id, document in whole.items():
+            operations += [{"index": {"_id": document_id}}, document]
+        for document_id, changes in changed.items():
+            operations += [{"update": {"_id": document_id, "retry_on_conflict": 5}}, {"doc": changes}]
+        operations += [{"delete": {"_id": document_id}} for document_id in gone]
+        if whole:
+            self._documents.ensure()
+        elif not self._documents.exists():
+            return
+        with translated():
+            answer = self._client.bulk(index=CLUSTER_TASK_INDEX, body=operations, params={"refresh": "true"})
+        results = (result for item in answer["items"] for result in item.values())
+        raise_failure(result for result in results if result["status"] != 404)
+
+    def running(self, now: int) -> list[ClusterTask]:
+        """Return the trainings that have not ended and whose owners live, as their documents say.
+
+        `now` is in milliseconds.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they could not be read.
+        """
+        found = self._search(Search().filter("term", completed=False)[0:MOST_RUNNING])
+        living = {each["owner"] for each in found if each["kind"] == OWNER and each["lease_until"] > now}
+        return [_task(each) for each in found if each["kind"] == TASK and each["owner"] in living]
+
+    def cancelled_of(self, owner: str) -> dict[str, int]:
+        """Return when each training of an owner was cancelled that still runs: task ids and milliseconds.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they could not be read.
+        """
+        wanted = Search().filter("term", owner=owner).filter("term", completed=False).filter("term", cancelled=True)
+        return {each["task"]["id"]: each["task"]["cancellation_time"] for each in self._search(wanted[0:MOST_RUNNING])}
+
+    def get(self, task_id: TaskId) -> ClusterTask | None:
+        """Return a training, whether it runs or has ended; None if there is none, or its owner died.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be read.
+        """
+        source = self._documents.source(str(task_id))
+        return _task(json.loads(source)) if source is not None else None
+
+    def owner_lives(self, owner: str, now: int) -> bool:
+        """Say whether an owner has said that it is alive.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be read.
+        """
+        source = self._documents.source(owner)
+        return source is not None and int(json.loads(source)["lease_until"]) > now
+
+    def unfinished(self, task_ids: Iterable[str]) -> set[str]:
+        """Return which of these trainings have not ended.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they could not be read.
+        """
+        try:
+            with translated():
+                body = {"ids": list(task_ids)}
+                found = self._client.mget(index=CLUSTER_TASK_INDEX, body=body, params={"_source": "completed"})
+        except IndexNotFound:
+            return set()
+        return {each["_id"] for each in found["docs"] if each.get("found") and not each["_source"]["completed"]}
+
+    def cancel(self, task_ids: Iterable[str], now: int) -> None:
+        """Note for their owners that trainings are cancelled.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be written.
+        """
+        note = {"cancelled": True, "task": {"cancellation_time": now}}
+        changes = dict.fromkeys(task_ids, note)
+        until_it_counts(lambda: self.write({}, changes, ()), deadline_s=CREATE_DEADLINE_S)
+
+    def delete(self, task_id: TaskId) -> bool:
+        """Delete a training's document; say whether it was there.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be deleted.
+        """
+        answer = self._documents.delete(str(task_id), {})
+        if answer.status >= 400 and answer.status != 404:
+            raise refused(answer)
+        return answer.status == 200
+
+    def _search(self, search: Search) -> list[Any]:
+        # by the raw connection: this is on the way of every `_tasks`, most often for nothing
+        answer = self._documents.search(render_json(search.to_dict()), FOUND_ONLY, JSON)
+        if answer.status == 404:
+            return []
+        if answer.status >= 400:
+            raise refused(answer)
+        hits = json.loads(answer.payload).get("hits", {}).get("hits", [])
+        return [hit["_source"] for hit in hits]
+
+
+def _task(document: Document) -> ClusterTask:
+    return ClusterTask.from_source(document["task"])
