@@ -152,6 +152,20 @@ def reading_body(index: str) -> dict[str, Any]:
     }
 
 
+def flat(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the tasks of a list by id, however it is grouped; children as tasks of their own."""
+    if "nodes" in body:
+        groups = [task for node in body["nodes"].values() for task in node["tasks"].values()]
+    else:
+        groups = list(body["tasks"] if isinstance(body["tasks"], list) else body["tasks"].values())
+    found = {}
+    while groups:
+        task = groups.pop(0)
+        groups.extend(task.get("children", ()))
+        found[f"{task['node']}:{task['id']}"] = {key: value for key, value in task.items() if key != "children"}
+    return found
+
+
 def tasks_of(client: Client, actions: str, *, detailed: bool = True) -> dict[str, dict[str, Any]]:
     """Return the tasks of some actions by id, with what `detailed` adds."""
     answer = client.ok("GET", f"/_tasks?actions={actions}&detailed={str(detailed).lower()}&group_by=none")
