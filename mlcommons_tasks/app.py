@@ -14,6 +14,7 @@ from mlcommons_tasks.config import EMBEDDED, MEMORY, Settings, SettingsError
 from mlcommons_tasks.errors import PayloadTooLarge
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.execution.executors import TrainingPool
+from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.training import Trainer, warm_up
@@ -51,6 +52,7 @@ class Service:
     facts: ClusterFacts
     runner: TaskRunner
     registry: Registry
+    membership: Membership
     pool: TrainingPool
     upstream: Upstream
     client: Client
@@ -62,6 +64,7 @@ class Service:
         """Let trainings end for `grace_s` seconds, then end the others as FAILED; requests are answered still."""
         self.runner.close(grace_s)
         self.registry.close()
+        self.membership.close()
         self.pool.close()
 
     def close(self, grace_s: float = 0.0) -> None:
@@ -120,7 +123,10 @@ def create_app(
     clock = clock or SystemClock()
     traces = ClusterTaskStore(client, upstream)
     registry = Registry(traces, clock)
-    runner = TaskRunner(tasks, models, Trainer(sources.read, pool), registry, cluster.next_worker_node, clock)
+    membership = Membership(registry.owner, traces, clock)
+    runner = TaskRunner(
+        tasks, models, Trainer(sources.read, pool), registry, membership, cluster.next_worker_node, clock
+    )
 
     app = Flask("mlcommons_tasks", static_folder=None)
     app.url_rule_class = ExactMethodsRule
@@ -132,7 +138,7 @@ def create_app(
     app.register_blueprint(models_blueprint(models, profile))
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
     app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query, forward_other))
-    cluster_tasks = ClusterTasks(registry, traces, tasks, clock)
+    cluster_tasks = ClusterTasks(registry, membership, traces, tasks, clock)
     app.register_blueprint(cluster_tasks_blueprint(cluster_tasks, cluster, upstream, clock))
     app.register_blueprint(proxy_blueprint(upstream))
     refuse_early(app, elsewhere={PROXY, CLUSTER_TASKS}, forwards_unknown=facts.has_ml_commons)
@@ -157,7 +163,8 @@ def create_app(
         compress(response)
         return response
 
-    service = Service(facts, runner, registry, pool, upstream, client, version)
+    service = Service(facts, runner, registry, membership, pool, upstream, client, version)
     app.extensions[EXTENSION] = service
     atexit.register(service.close)
+    membership.join_in_background()
     return app

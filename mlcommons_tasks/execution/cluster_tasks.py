@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
+from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
 from mlcommons_tasks.store.tasks import TaskStore
@@ -18,11 +19,23 @@ LOOK_S = 0.1  #: how often a task that is waited for is looked at, as OpenSearch
 class ClusterTasks:
     """What the routes of `_tasks` ask."""
 
-    def __init__(self, registry: Registry, store: ClusterTaskStore, tasks: TaskStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        membership: Membership,
+        store: ClusterTaskStore,
+        tasks: TaskStore,
+        clock: Clock,
+    ) -> None:
         self._registry = registry
+        self._membership = membership
         self._store = store
         self._tasks = tasks
         self._clock = clock
+
+    def none_runs(self) -> bool:
+        """Say whether it is known without a question to OpenSearch that nothing runs anywhere."""
+        return self._membership.is_alone() and not self._registry.has_running
 
     def running(self) -> list[ClusterTask]:
         """Return every training that has not ended.
@@ -30,10 +43,14 @@ class ClusterTasks:
         Raises:
             StoreUnavailable, UpstreamError: those of other replicas could not be read.
         """
-        here = self._registry.snapshots()
-        stored = self._store.running(self._clock.now_in_millis())
-        elsewhere = [task for task in stored if task.owner != self._registry.owner]
-        return [task for task in (*here.values(), *elsewhere) if not task.completed]
+        elsewhere: list[ClusterTask] = []
+        if not self._membership.is_alone():
+            asked_at = time.monotonic()
+            stored, owners = self._store.running(self._clock.now_in_millis())
+            self._membership.saw(owners, asked_at)
+            elsewhere = [task for task in stored if task.owner != self._registry.owner]
+        here = self._registry.snapshots().values()
+        return [task for task in (*here, *elsewhere) if not task.completed]
 
     def get(self, task_id: TaskId) -> ClusterTask | None:
         """Return a training that runs or has ended, None if there is none, or the process that ran it died.

@@ -122,6 +122,11 @@ class Registry:
         with self._lock:
             return self._live.get(str(task_id))
 
+    @property
+    def has_running(self) -> bool:
+        """Whether there is a training whose end is not written."""
+        return bool(self._live)
+
     def snapshots(self) -> dict[str, ClusterTask]:
         """Return the trainings of this process as they are, by their ids; some may have ended just now."""
         with self._lock:

@@ -20,6 +20,7 @@ from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import IndexNotFound, StatusError, TaskPluginError, UpstreamError
 from mlcommons_tasks.execution.executors import WorkerDied
 from mlcommons_tasks.execution.live import LiveTask
+from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.training import Trainer
 from mlcommons_tasks.model import MLModel
@@ -72,6 +73,7 @@ class TaskRunner:
         models: ModelStore,
         trainer: Trainer,
         registry: Registry,
+        membership: Membership,
         next_worker_node: Callable[[], str],
         clock: Clock,
         *,
@@ -81,6 +83,7 @@ class TaskRunner:
         self._models = models
         self._trainer = trainer
         self._registry = registry
+        self._membership = membership
         self._next_worker_node = next_worker_node
         self._clock = clock
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
@@ -97,6 +100,7 @@ class TaskRunner:
         Raises:
             TaskPluginError: what the training or the store raised.
         """
+        self._membership.await_known()
         live = self._registry.open(self._next_worker_node(), describe(ml_input), task_headers)
         try:
             frame = self._read(live, ml_input, {**caller, **task_headers})
@@ -127,6 +131,7 @@ class TaskRunner:
             self._next_worker_node(),
             self._clock.now_in_millis(),
         )
+        self._membership.await_known()
         task_id = self._tasks.new_id()
         description = f"ml_task[{task_id}], {describe(ml_input)}"
         live = self._registry.open(task.worker_node[0], description, task_headers, task_id)

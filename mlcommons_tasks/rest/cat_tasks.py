@@ -28,7 +28,7 @@ def add_cat_tasks(routes: Blueprint, edge: ClusterEdge) -> None:
     @routes.get("/_cat/tasks")
     def cat_tasks() -> Response:
         rest = RestRequest.current()
-        query = edge.query()
+        query = edge.list_query()
         if rest.parameters.has("help"):
             raise ClusterAnswer
         entries = edge.entries(query)

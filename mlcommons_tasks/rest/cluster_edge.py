@@ -16,7 +16,14 @@ from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.rest.exchange import RestRequest
 from mlcommons_tasks.rest.proxy import ask
-from mlcommons_tasks.rest.task_query import SHAPING, TaskQuery, for_opensearch, manager_timeouts, without
+from mlcommons_tasks.rest.task_query import (
+    SHAPING,
+    TaskQuery,
+    for_opensearch,
+    is_ours_to_read,
+    manager_timeouts,
+    without,
+)
 from mlcommons_tasks.store.cluster import Cluster
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.wire.cluster_tasks import Entry, entries_of, failed_node, java_name, merged
@@ -67,6 +74,12 @@ class ClusterEdge:
             return TaskQuery.of(rest)
         except TaskPluginError as error:
             raise ClusterAnswer from error
+
+    def list_query(self) -> TaskQuery:
+        """Return what a request for many tasks asks for; where nothing of ours runs, that is the cluster's business."""
+        if not is_ours_to_read(RestRequest.current()) and self.tasks.none_runs():
+            raise ClusterAnswer
+        return self.query()
 
     def entries(self, query: TaskQuery) -> list[Entry]:
         """Return those of ours that are asked for; without any the cluster answers alone."""

@@ -41,7 +41,7 @@ def cluster_tasks_blueprint(tasks: ClusterTasks, cluster: Cluster, upstream: Ups
 
     @routes.get("/_tasks")
     def list_tasks() -> Response:
-        query = edge.query()
+        query = edge.list_query()
         entries = edge.entries(query)
         until = time.monotonic() + query.timeout_s
         body = edge.cluster_body(query.group_by)
@@ -80,7 +80,7 @@ def _add_cancel_and_delete(routes: Blueprint, edge: ClusterEdge) -> None:
 
     @routes.post("/_tasks/_cancel")
     def cancel_tasks() -> Response:
-        query = edge.query()
+        query = edge.list_query()
         entries = edge.entries(query)
         return reply(edge.cancelled(edge.cluster_body(query.group_by), query, entries))
 

@@ -63,6 +63,11 @@ def manager_timeouts(rest: RestRequest) -> dict[str, str]:
     return {name: rest.parameters.text(name) or "" for name in MANAGER_TIMEOUTS if rest.parameters.has(name)}
 
 
+def is_ours_to_read(rest: RestRequest) -> bool:
+    """Say whether a request has a parameter that OpenSearch refuses and we do not."""
+    return any(rest.parameters.has(name) for name in (*MANAGER_TIMEOUTS, "parent_task_id"))
+
+
 def for_opensearch(rest: RestRequest) -> str:
     """Return the request's target without what OpenSearch refuses, untouched if there is nothing of that."""
     unwanted: list[str] = [name for name in MANAGER_TIMEOUTS if rest.parameters.has(name)]

@@ -15,7 +15,7 @@ from elasticsearch_dsl import Search
 
 from mlcommons_tasks.errors import StartError, StoreUnavailable, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import CertificateRefused, translated
-from mlcommons_tasks.store.mappings import MODEL_INDEX, TASK_INDEX
+from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, TASK_INDEX
 
 log = logging.getLogger(__name__)
 
@@ -99,11 +99,11 @@ class Cluster:
         """
         probes: list[tuple[str, Any]] = [
             (f"indices:data/read/search on {index}", lambda index=index: self._search_nothing(index))
-            for index in (TASK_INDEX, MODEL_INDEX)
+            for index in (TASK_INDEX, MODEL_INDEX, CLUSTER_TASK_INDEX)
         ]
         probes += [
             (f"indices:data/write/delete on {index}", lambda index=index: self._delete_nothing(index))
-            for index in (TASK_INDEX, MODEL_INDEX)
+            for index in (TASK_INDEX, MODEL_INDEX, CLUSTER_TASK_INDEX)
         ]
         for permission, probe in probes:
             try:

@@ -98,8 +98,19 @@ class ClusterTaskStore:
         results = (result for item in answer["items"] for result in item.values())
         raise_failure(result for result in results if result["status"] != 404)
 
-    def running(self, now: int) -> list[ClusterTask]:
-        """Return the trainings that have not ended and whose owners live, as their documents say.
+    def owners(self, before: int | None = None) -> set[str]:
+        """Return the owners there are, or those that said last before a time, in milliseconds, that they live.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they could not be read.
+        """
+        wanted = Search().filter("term", kind=OWNER)
+        if before is not None:
+            wanted = wanted.filter("range", lease_until={"lt": before})
+        return {each["owner"] for each in self._search(wanted[0:MOST_RUNNING])}
+
+    def running(self, now: int) -> tuple[list[ClusterTask], set[str]]:
+        """Return the trainings that have not ended and whose owners live, and every owner there is.
 
         `now` is in milliseconds.
 
@@ -107,8 +118,9 @@ class ClusterTaskStore:
             StoreUnavailable, UpstreamError: they could not be read.
         """
         found = self._search(Search().filter("term", completed=False)[0:MOST_RUNNING])
-        living = {each["owner"] for each in found if each["kind"] == OWNER and each["lease_until"] > now}
-        return [_task(each) for each in found if each["kind"] == TASK and each["owner"] in living]
+        leases = {each["owner"]: each["lease_until"] for each in found if each["kind"] == OWNER}
+        running = [each for each in found if each["kind"] == TASK and leases.get(each["owner"], 0) > now]
+        return [_task(each) for each in running], set(leases)
 
     def cancelled_of(self, owner: str) -> dict[str, int]:
         """Return when each training of an owner was cancelled that still runs: task ids and milliseconds.

@@ -35,14 +35,15 @@ def test_a_running_training_is_found_at_once(stores: Stores) -> None:
     write(stores, task)
 
     assert stores.cluster_tasks.get(task.id) == task
-    assert stores.cluster_tasks.running(NOW) == [task]
+    assert stores.cluster_tasks.running(NOW) == ([task], {"replica-1"})
     assert stores.cluster_tasks.unfinished([str(task.id), "nope:1"]) == {str(task.id)}
 
 
 def test_what_is_missing_is_none(stores: Stores) -> None:
     """Without an index nothing runs, nothing is found, nothing is deleted, and no index is made."""
     nothing = TaskId("node-1", FIRST_NUMBER)
-    assert stores.cluster_tasks.running(NOW) == []
+    assert stores.cluster_tasks.running(NOW) == ([], set())
+    assert stores.cluster_tasks.owners() == set()
     assert stores.cluster_tasks.get(nothing) is None
     assert stores.cluster_tasks.unfinished([str(nothing)]) == set()
     assert stores.cluster_tasks.cancelled_of("replica-1") == {}
@@ -54,8 +55,10 @@ def test_what_is_missing_is_none(stores: Stores) -> None:
 def test_a_training_of_a_dead_process_does_not_run(stores: Stores) -> None:
     """It is shown as long as its owner has said that it lives."""
     write(stores, a_task(), lease_until=NOW)
-    assert stores.cluster_tasks.running(NOW - 1) == [a_task()]
-    assert stores.cluster_tasks.running(NOW) == []
+    assert stores.cluster_tasks.running(NOW - 1) == ([a_task()], {"replica-1"})
+    assert stores.cluster_tasks.running(NOW) == ([], {"replica-1"})
+    assert stores.cluster_tasks.owners(before=NOW + 1) == {"replica-1"}
+    assert stores.cluster_tasks.owners(before=NOW) == set()
     assert stores.cluster_tasks.owner_lives("replica-1", NOW - 1)
     assert not stores.cluster_tasks.owner_lives("replica-1", NOW)
     assert not stores.cluster_tasks.owner_lives("replica-2", NOW)
@@ -95,7 +98,7 @@ def test_a_result_is_kept_as_it_was_written_until_it_is_deleted(stores: Stores) 
     assert found is not None
     assert found.outcome is not None
     assert list(found.outcome.response or {}) == list(response)
-    assert stores.cluster_tasks.running(NOW) == []
+    assert stores.cluster_tasks.running(NOW)[0] == []
     assert stores.cluster_tasks.unfinished([str(done.id)]) == set()
     assert stores.cluster_tasks.delete(done.id)
     assert not stores.cluster_tasks.delete(done.id)

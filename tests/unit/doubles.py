@@ -168,3 +168,10 @@ class ClusterTaskIndex:
     def cancel(self, task_ids: Iterable[str], now: int) -> None:
         """Note that trainings are cancelled."""
         self.write({}, {key: {"cancelled": True, "task": {"cancellation_time": now}} for key in task_ids}, ())
+
+
+class Membership:
+    """A process that everybody knows."""
+
+    def await_known(self) -> None:
+        """Return at once."""

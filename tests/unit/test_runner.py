@@ -15,7 +15,7 @@ from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import STOPPED, TaskRunner
 from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
 from tests.services import wait_until
-from tests.unit.doubles import ClusterTaskIndex, Models, Tasks, Trainer, refusal
+from tests.unit.doubles import ClusterTaskIndex, Membership, Models, Tasks, Trainer, refusal
 
 ASKED = MLInput("KMEANS", None, SearchQueryDataset(("i",), {}))
 PATIENCE_S = 10.0
@@ -33,7 +33,7 @@ class House:
         self.index = ClusterTaskIndex()
         store: Any = self.index
         self.registry = Registry(store, SystemClock())
-        parts: Any = (self.tasks, self.models, self.trainer, self.registry)
+        parts: Any = (self.tasks, self.models, self.trainer, self.registry, Membership())
         self.runner = TaskRunner(*parts, lambda: "node", SystemClock(), at_once=2)
 
     def hold(self) -> None:
