@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlcommons_tasks.backend import Progress, Running, backend_for
-from mlcommons_tasks.config import Settings
+from mlcommons_tasks.config import EMBEDDED, Settings
 from mlcommons_tasks.errors import StartError
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ def serve(
         with interrupts.held_back():
             from mlcommons_tasks.foreground import run_workers  # the imports take as long as the node does
             from mlcommons_tasks.store.cluster import ClusterFacts
+            from mlcommons_tasks.store.cluster_tasks import begin_to_create
         backend.wait_ready(settings.wait)
+        creating = begin_to_create(backend.url) if backend.kind == EMBEDDED else None
         over = dataclasses.replace(settings, opensearch=backend.url, data_dir=None)
         facts = ClusterFacts(backend.version, has_ml_commons=False) if backend.version else _facts(over, on_wait)
         if facts.has_ml_commons:
@@ -104,7 +106,8 @@ def serve(
         ready = Ready(address_of(listener), backend.kind, _shown(over), facts.version, os.getpid())
         backend.speed_up_next_start()
         interrupts.obey()
-        run_workers(over, facts, listener, lambda: announce(ready))
+        with contextlib.closing(creating) if creating else contextlib.nullcontext():
+            run_workers(over, facts, listener, lambda: announce(ready))
 
 
 @dataclass(frozen=True)

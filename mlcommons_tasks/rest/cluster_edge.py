@@ -61,19 +61,24 @@ class ClusterEdge:
         except IllegalArgument:
             found = None
         if found is None or not found.is_ours:
+            self.await_manager()
             raise ClusterAnswer
         return found
 
     def query(self) -> TaskQuery:
         """Return what is asked for; what OpenSearch would refuse is left to it."""
         rest = RestRequest.current()
-        if timeouts := manager_timeouts(rest):
-            self.cluster.await_manager(timeouts)
+        self.await_manager()
         try:
             rest.refuse_unreadable()
             return TaskQuery.of(rest)
         except TaskPluginError as error:
             raise ClusterAnswer from error
+
+    def await_manager(self) -> None:
+        """Wait for the cluster's manager as long as the request says, if it says so."""
+        if timeouts := manager_timeouts(RestRequest.current()):
+            self.cluster.await_manager(timeouts)
 
     def list_query(self) -> TaskQuery:
         """Return what a request for many tasks asks for; where nothing of ours runs, that is the cluster's business."""

@@ -7,9 +7,10 @@ An owner says by a document of its own that it is alive. A training whose owner 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Mapping
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import opensearchpy
 from elasticsearch_dsl import Boolean, Keyword, Long, Object, Search
@@ -23,9 +24,8 @@ from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.wire.rendering import render_json
 
-log = logging.getLogger(__name__)
-
 MOST_RUNNING = 10_000  #: `index.max_result_window`: OpenSearch gives no more at once
+START_S = 5.0
 FOUND_ONLY = {"filter_path": "hits.hits._source"}
 JSON = [("Content-Type", "application/json")]
 OWNER, TASK = "owner", "task"
@@ -58,6 +58,17 @@ def task_document(task: ClusterTask) -> dict[str, Any]:
 def owner_document(owner: str, lease_until: int) -> dict[str, Any]:
     """Return the document by which an owner says that it is alive until a time, in milliseconds."""
     return {"kind": OWNER, "owner": owner, "completed": False, "lease_until": lease_until}
+
+
+def begin_to_create(url: str) -> HTTPConnection:
+    """Have an OpenSearch of our own create the index, and do not wait for it; the connection is to be kept meanwhile.
+
+    The first index of a node takes a while, in which the service starts.
+    """
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=START_S)
+    body = render_json(cluster_task_index_body())
+    connection.request("PUT", f"/{CLUSTER_TASK_INDEX}", body, dict(JSON))
+    return connection
 
 
 class ClusterTaskStore:

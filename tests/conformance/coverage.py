@@ -38,6 +38,28 @@ ROUTES = (
     (f"`DELETE {ML}/models/<id>`", rf"DELETE {ML}/models/(?!_search)[^/?]+/?", ""),
     (f"`GET`, `POST {ML}/models/_search`", rf"(GET|POST) {ML}/models/_search/?", ""),
     (
+        "`GET /_tasks`",
+        r"GET /_tasks/?",
+        "the cluster's tasks with ours; `master_timeout`, `cluster_manager_timeout` and `parent_task_id=-1`,"
+        " which OpenSearch refuses, are honoured on purpose",
+    ),
+    (
+        "`GET /_tasks/<node:id>`",
+        r"GET /_tasks/(?!_cancel)[^/?]+/?",
+        "results of our trainings are kept and deleted here",
+    ),
+    (
+        "`POST /_tasks/_cancel`, `/_tasks/<node:id>/_cancel`",
+        r"POST /_tasks/([^/?]+/)?_cancel/?",
+        "ours stop within 2 s",
+    ),
+    ("`GET /_cat/tasks`", r"GET /_cat/tasks/?", ""),
+    (
+        "other methods, and paths like `/_tasks` and `/_cat/tasks`",
+        r"[A-Z]+ /+(_tasks?|_TASKS|%5Ftasks|_cat/+tasks?).*",
+        "405; `DELETE /_tasks/<node:id>` of 3.9 works for ours",
+    ),
+    (
         f"other methods and paths under `{ML}`",
         r"[A-Z]+ /+(_plugins|_PLUGINS|_ml|_opendistro)/.*",
         "405, OPTIONS, unknown paths",
