@@ -19,7 +19,7 @@ import click
 
 from mlcommons_tasks.cli.console import download_progress, fail, stderr
 from mlcommons_tasks.errors import StartError
-from mlcommons_tasks.node.distribution import DEFAULT_VERSION, fetch
+from mlcommons_tasks.node.distribution import DEFAULT_VERSION, Kind, fetch
 
 if TYPE_CHECKING:
     from mlcommons_tasks.node.distribution import Distribution
@@ -129,7 +129,7 @@ def prepare(
     _exit_on_signals()
     try:
         distribution = _fetch(version, ml_commons, java, cache_dir, maven_url)
-        if distribution.ml_commons:
+        if distribution.is_classic:
             from mlcommons_tasks.node.assembly import assemble
 
             assemble(distribution)
@@ -143,11 +143,9 @@ def prepare(
 def _fetch(
     version: str, ml_commons: bool, java: str | None, cache_dir: Path | None, maven_url: str | None
 ) -> Distribution:
-    what = f"OpenSearch {version} with ML Commons" if ml_commons else f"OpenSearch {version}"
-    with download_progress(f"fetching {what}") as progress:
-        return fetch(
-            version, ml_commons=ml_commons, java=java, cache_dir=cache_dir, maven_url=maven_url, progress=progress
-        )
+    kind = Kind.ML_COMMONS if ml_commons else Kind.PLAIN
+    with download_progress(f"fetching {kind} {version}") as progress:
+        return fetch(version, kind, java=java, cache_dir=cache_dir, maven_url=maven_url, progress=progress)
 
 
 def _exit_on_signals() -> threading.Event:

