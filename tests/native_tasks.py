@@ -140,6 +140,7 @@ def waiting_training(
             for task_id in trainings(client, ml_task_id):
                 client.send("POST", f"/_tasks/{task_id}/_cancel")
             client.ended(ml_task_id, deadline_s=10)
+            wait_until(lambda: not trainings(client, ml_task_id), deadline_s=10, what="the end of the training")
         client.send("DELETE", f"{TASKS}/{ml_task_id}")
 
 
