@@ -19,7 +19,7 @@ from elasticsearch_dsl import Mapping as IndexMapping
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
 from mlcommons_tasks.errors import IndexNotFound
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
-from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, raise_failure
+from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, raise_failure, raise_unread
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.wire.rendering import render_json
@@ -172,6 +172,7 @@ class ClusterTaskStore:
                 found = self._client.mget(index=CLUSTER_TASK_INDEX, body=body, params={"_source": "completed"})
         except IndexNotFound:
             return set()
+        raise_unread(found["docs"])
         return {each["_id"] for each in found["docs"] if each.get("found") and not each["_source"]["completed"]}
 
     def cancel(self, task_ids: Iterable[str], now: int) -> None:

@@ -9,9 +9,9 @@ import base64
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import opensearchpy
@@ -21,6 +21,7 @@ from mlcommons_tasks.store.connection import refused, translated, until_it_count
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
 
+Result = TypeVar("Result")
 WRITE_DEADLINE_S = 120.0
 CREATE_DEADLINE_S = 5.0  #: somebody waits for it
 
@@ -54,6 +55,14 @@ class DocumentIndex:
     def close(self) -> None:
         """Give up on writes that OpenSearch does not take at once."""
         self._closing.set()
+
+    def until_it_counts(self, action: Callable[[], Result], *, deadline_s: float) -> Result:
+        """Return what `action` gives, repeated while its error is a passing one and this is not closed.
+
+        Raises:
+            TaskPluginError: the last one.
+        """
+        return until_it_counts(action, deadline_s=deadline_s, closing=self._closing)
 
     def ensure(self) -> None:
         """Create the index with its mapping unless it is there.
@@ -90,7 +99,7 @@ class DocumentIndex:
             return _written(reply)
 
         try:
-            return until_it_counts(write, deadline_s=deadline_s, closing=self._closing)
+            return self.until_it_counts(write, deadline_s=deadline_s)
         except UpstreamError as error:
             if error.status != 409 or attempts == 1:
                 raise
@@ -125,7 +134,7 @@ class DocumentIndex:
             return _written(reply)
 
         try:
-            return until_it_counts(write, deadline_s=WRITE_DEADLINE_S, closing=self._closing)
+            return self.until_it_counts(write, deadline_s=WRITE_DEADLINE_S)
         except UpstreamError as error:
             if error.status == 409 and attempts > 1:
                 stored, written = self.read(document_id)
@@ -147,6 +156,7 @@ class DocumentIndex:
                 found = self._client.mget(index=self.name, body={"ids": wanted})["docs"]
         except IndexNotFound:
             return dict.fromkeys(wanted)
+        raise_unread(found)
         return {each["_id"]: (each["_source"], _written(each)) if each.get("found") else None for each in found}
 
     def update_all(self, changes: Mapping[str, tuple[Mapping[str, Any], Written]]) -> list[str]:
@@ -164,6 +174,8 @@ class DocumentIndex:
         with translated():
             answer = self._client.bulk(index=self.name, body=operations, params={"refresh": "true"})
         results = [item["update"] for item in answer["items"]]
+        if any(result["status"] == 404 for result in results):
+            self._complete()
         raise_failure(result for result in results if result["status"] not in (404, 409))
         return [result["_id"] for result in results if result["status"] in (404, 409)]
 
@@ -276,6 +288,16 @@ def raise_failure(results: Iterable[Mapping[str, Any]]) -> None:
         if error:
             payload = render_json({"error": error, "status": result["status"]})
             raise UpstreamError(result["status"], payload, JSON_CONTENT_TYPE, error["type"], error["reason"])
+
+
+def raise_unread(documents: Iterable[Mapping[str, Any]]) -> None:
+    """Raise the first error among the documents of an mget, which says of each why it could not be read.
+
+    Raises:
+        UpstreamError: what OpenSearch says of it, with a status of 503; a missing index is no error.
+    """
+    errors = (document["error"] for document in documents if "error" in document)
+    raise_failure({"status": 503, "error": error} for error in errors if error["type"] != IndexNotFound.type)
 
 
 def _written(reply: Mapping[str, Any]) -> Written:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import opensearchpy
 
 from mlcommons_tasks.model import MLModel
-from mlcommons_tasks.store.connection import refused, until_it_counts
+from mlcommons_tasks.store.connection import refused
 from mlcommons_tasks.store.documents import (
     CREATE_DEADLINE_S,
     WRITE_DEADLINE_S,
@@ -45,7 +45,7 @@ class ModelStore(IndexedStore):
             if answer.status >= 400 and answer.status != 404:
                 raise refused(answer)
 
-        until_it_counts(delete, deadline_s=WRITE_DEADLINE_S)
+        self._documents.until_it_counts(delete, deadline_s=WRITE_DEADLINE_S)
 
     def source(self, model_id: str, *, with_content: bool) -> bytes | None:
         """Return a model's stored source, or None if the model or the index is missing."""

@@ -9,7 +9,7 @@ from typing import Any
 import opensearchpy
 
 from mlcommons_tasks.errors import IndexNotFound, UpstreamError
-from mlcommons_tasks.store.documents import DocumentIndex, IndexedStore, Written, new_document_id
+from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, IndexedStore, Written, new_document_id
 from mlcommons_tasks.store.mappings import TASK_INDEX, task_index_body
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.task import TRANSITIONS, MLTask, TaskState
@@ -59,8 +59,11 @@ class TaskStore(IndexedStore):
         Raises:
             StoreUnavailable, UpstreamError: OpenSearch did not take it.
         """
+        wanted = list(task_ids)
+        return self._documents.until_it_counts(lambda: self._cancel(wanted, now), deadline_s=CREATE_DEADLINE_S)
+
+    def _cancel(self, undecided: list[str], now: int) -> set[str]:
         cancelled: set[str] = set()
-        undecided = list(task_ids)
         for _ in range(CANCEL_ATTEMPTS):
             if not undecided:
                 break
