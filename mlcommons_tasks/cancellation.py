@@ -16,7 +16,7 @@ class Cancellation:
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._actions: list[Callable[[], None]] = []
 
     @property
@@ -26,19 +26,17 @@ class Cancellation:
 
     def cancel(self) -> None:
         """Ask for the stop, and do what stops the work that is under way."""
-        with self._lock:
+        with self._lock:  # so that no action is called once its block is over: it would stop somebody else's work
             self.event.set()
-            actions = list(self._actions)
-        for action in actions:
-            action()
+            for action in list(self._actions):
+                action()
 
     def on_cancel(self, action: Callable[[], None]) -> None:
         """Call `action`, which must be quick, once the stop is asked for, or at once if it was."""
         with self._lock:
             self._actions.append(action)
-            wanted = self.wanted
-        if wanted:
-            action()
+            if self.wanted:
+                action()
 
     def check(self) -> None:
         """Raise Cancelled if it is time to stop."""

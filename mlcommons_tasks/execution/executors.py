@@ -48,7 +48,7 @@ class Watch(Protocol):
         """Take note of the page on which the job reports."""
 
     def ended(self) -> None:
-        """Take note that the page is somebody else's from now on."""
+        """Take note that the page goes."""
 
 
 def _start_worker(warm_up: Callable[[], None] | None, parent: int) -> None:
@@ -74,7 +74,6 @@ class _Slot:
         self._warm_up = warm_up
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
-        self._page: ProgressPage | None = None
         self._closed = False
 
     def submit(self, job: Callable[..., Result], *arguments: Any) -> Future[Result]:
@@ -95,20 +94,21 @@ class _Slot:
         """
         if watch is None:
             return self._attempt(job, arguments, None)
-        if self._page is None:
-            self._page = ProgressPage.new()
-        self._page.clear()
-        watch.began(self._page)
+        page = ProgressPage.new()  # of this job alone: nothing said of one job reaches the next
+        watch.began(page)
         try:
-            with watch.cancellation.stopped_by(self._page.cancel):
-                return self._attempt(job, (*arguments, self._page.path), watch.cancellation)
+            with watch.cancellation.stopped_by(page.cancel):
+                return self._attempt(job, (*arguments, page.path), watch.cancellation)
         finally:
             watch.ended()
+            page.remove()
 
     def _attempt(
         self, job: Callable[..., Result], arguments: tuple[Any, ...], cancellation: Cancellation | None
     ) -> Result:
         for attempt in range(1, ATTEMPTS + 1):
+            if cancellation is not None:
+                cancellation.check()
             try:
                 return self._result(self.submit(job, *arguments), cancellation)
             except (BrokenProcessPool, CancelledError, ShutdownExecutorError) as error:
@@ -140,8 +140,6 @@ class _Slot:
         with self._lock:
             self._closed = True
         self._forget()
-        if self._page is not None:
-            self._page.remove()
 
     def _forget(self) -> None:
         with self._lock:

@@ -44,10 +44,6 @@ class ProgressPage:
         os.close(handle)
         return cls(path)
 
-    def clear(self) -> None:
-        """Make it ready for another training."""
-        self._map[:] = bytes(_SIZE)
-
     def cancel(self) -> None:
         """Ask the training to stop."""
         with contextlib.suppress(ValueError):  # it is closed: so is the training

@@ -127,9 +127,11 @@ def _cuttable(connection: HTTPConnection, getresponse: Callable[[], urllib3.HTTP
     if _waiting.cancellation is None:
         return getresponse()
 
+    sock = connection.sock  # which the connection forgets once it has an answer that is the last
+
     def cut() -> None:
         with contextlib.suppress(OSError):  # below TLS, which another thread is reading
-            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     with _waiting.cancellation.stopped_by(cut):
         return getresponse()
