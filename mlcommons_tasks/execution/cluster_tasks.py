@@ -12,6 +12,7 @@ from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
 from mlcommons_tasks.store.tasks import TaskStore
+from mlcommons_tasks.task import TaskState
 
 LOOK_S = 0.1  #: how often a task that is waited for is looked at, as OpenSearch does
 
@@ -99,18 +100,17 @@ class ClusterTasks:
         now = self._clock.now_in_millis()
         stored = [task.ml_task_id for task in wanted if task.ml_task_id is not None]
         ended = self._tasks.cancel(stored, now) if stored else set()
-        cancelled = [
-            task if task.cancellation_time is not None else dataclasses.replace(task, cancellation_time=now)
-            for task in wanted
-            if task.ml_task_id is None or task.ml_task_id in ended
-        ]
-        elsewhere = []
-        for task in cancelled:
+        cancelled, elsewhere = [], []
+        for task in wanted:
+            if task.ml_task_id is not None and task.ml_task_id not in ended:
+                continue
             live = self._registry.find(task.id)
-            if live is None:
+            if task.owner != self._registry.owner:
                 elsewhere.append(str(task.id))
-            else:
-                live.cancel(now)
+            elif live is None or not live.cancel(now):
+                continue
+            since = now if task.cancellation_time is None else task.cancellation_time
+            cancelled.append(dataclasses.replace(task, cancellation_time=since, state=TaskState.CANCELLED.value))
         if elsewhere:
             self._store.cancel(elsewhere, now)
         return cancelled
@@ -121,6 +121,9 @@ class ClusterTasks:
         Raises:
             StoreUnavailable, UpstreamError: it could not be deleted.
         """
+        live = self._registry.find(task_id)
+        if live is not None:
+            self._registry.await_written(live)  # or its end would bring it back
         return self._store.delete(task_id)
 
     def _await_one(self, task: ClusterTask, timeout_s: float) -> None:

@@ -36,21 +36,27 @@ class LiveTask:
     def enter(self, stage: Stage, now: int, rows: int | None = None) -> None:
         """Begin a stage; `rows` says how many were read."""
         with self._lock:
+            if self._task.completed:
+                return
             rows = self._task.rows if rows is None else rows
             self._task = dataclasses.replace(self._task, stage=stage, stage_start_time=now, rows=rows)
 
     def running(self) -> None:
-        """Say that the ML task is RUNNING."""
+        """Say that the ML task is RUNNING, unless it has ended meanwhile."""
         with self._lock:
-            self._task = dataclasses.replace(self._task, state=TaskState.RUNNING.value)
+            if self._task.state == TaskState.CREATED.value:
+                self._task = dataclasses.replace(self._task, state=TaskState.RUNNING.value)
 
-    def cancel(self, now: int) -> None:
-        """Tell it to stop."""
+    def cancel(self, now: int) -> bool:
+        """Tell it to stop; False if it has ended."""
         with self._lock:
-            if self._task.completed or self._task.cancellation_time is not None:
-                return
+            if self._task.completed:
+                return False
+            if self._task.cancellation_time is not None:
+                return True
             self._task = dataclasses.replace(self._task, cancellation_time=now, state=TaskState.CANCELLED.value)
         self.cancellation.cancel()
+        return True
 
     def end(self, state: TaskState, outcome: Outcome, now: int) -> bool:
         """Say what became of it; False if that was said before."""

@@ -50,6 +50,8 @@ class Registry:
         self._part: dict[str, dict[str, Any]] = {}
         self._gone: set[str] = set()
         self._writing: set[str] = set()
+        self._failed: set[str] = set()  #: what OpenSearch did not take
+        self._again_at = 0.0  #: when that is written once more
         self._lease_until = 0
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
@@ -76,22 +78,22 @@ class Registry:
         with self._lock:
             self._live[live.key] = live
             self._start_threads()
+            self._changed.notify_all()
         return live
 
     def announce(self, live: LiveTask) -> None:
-        """Let the other replicas know of a training; `await_announced` waits until they do."""
+        """Let the other replicas know of a training; `await_written` waits until they do."""
         with self._lock:
             self._announce(live)
             self._changed.notify_all()
 
-    def await_announced(self, live: LiveTask, timeout_s: float = CREATE_DEADLINE_S) -> bool:
-        """Return once the other replicas can know of a training, False if that took too long."""
-        until = time.monotonic() + timeout_s
+    def await_written(self, live: LiveTask, timeout_s: float = CREATE_DEADLINE_S) -> bool:
+        """Return once what is to be said of a training is written, False if that failed or took too long."""
         with self._lock:
-            return self._idle.wait_for(
-                lambda: live.key not in self._whole and live.key not in self._writing,
-                timeout=max(0.0, until - time.monotonic()),
+            tried = self._idle.wait_for(
+                lambda: live.key not in self._whole and live.key not in self._writing, timeout=timeout_s
             )
+            return tried and live.key not in self._failed
 
     def forget(self, live: LiveTask) -> None:
         """Drop a training that never was."""
@@ -108,9 +110,9 @@ class Registry:
 
     def end(self, live: LiveTask, state: TaskState, outcome: Outcome) -> None:
         """Say what became of a training. One that has an ML task keeps its result, the others leave nothing."""
-        if not live.end(state, outcome, self._clock.now_in_millis()):
-            return
-        with self._lock:
+        with self._lock:  # which the writer needs to leave it to its document
+            if not live.end(state, outcome, self._clock.now_in_millis()):
+                return
             if live.snapshot().ml_task_id is None:
                 self._drop(live.key)
             else:
@@ -137,13 +139,16 @@ class Registry:
         """Write what is left, and say no more that this process lives."""
         with self._lock:
             self._closing.set()
+            self._write_failed()
             self._changed.notify_all()
             threads = list(self._threads)
         for thread in threads:
             thread.join()
         if self._lease_until:
+            with self._lock:  # callers of some may wait still
+                left = [key for key, task in self._announced.items() if task.ml_task_id is None]
             with contextlib.suppress(TaskPluginError):
-                self._store.write({}, {}, [self.owner])
+                self._store.write({}, {}, [self.owner, *left])
 
     def _announce(self, live: LiveTask) -> None:
         task = live.snapshot()
@@ -152,10 +157,9 @@ class Registry:
 
     def _drop(self, key: str) -> None:
         self._live.pop(key, None)
-        if self._announced.pop(key, None) is None:
-            return
-        self._part.pop(key, None)
-        if self._whole.pop(key, None) is None or key in self._writing:
+        if self._announced.pop(key, None) is not None:
+            self._whole.pop(key, None)
+            self._part.pop(key, None)
             self._gone.add(key)
 
     def _note_changes(self, live: LiveTask) -> bool:
@@ -168,7 +172,8 @@ class Registry:
         if after == before:
             return False
         self._announced[live.key] = after
-        if live.key in self._whole or after.completed:  # an update would lose the order of keys in a result
+        # an update would lose the order of keys in a result
+        if after.completed or live.key in self._whole or live.key in self._failed:
             self._part.pop(live.key, None)
             self._whole[live.key] = task_document(after)
             return True
@@ -199,13 +204,21 @@ class Registry:
                 self._writing = set(whole) | set(part)
                 if self._lease_until - RENEW_S * 1000 < self._clock.now_in_millis():
                     whole = {**whole, self.owner: self._renewed()}
+            written = False
             with self._kept_going("what runs here could not be written for the other replicas"):
                 until_it_counts(
                     lambda whole=whole, part=part, gone=gone: self._store.write(whole, part, gone),  # type: ignore[misc]
                     deadline_s=WRITE_DEADLINE_S,
                     closing=self._closing,
                 )
+                written = True
             with self._lock:
+                if written:
+                    self._failed -= self._writing
+                else:
+                    self._failed |= self._writing | gone
+                    self._again_at = time.monotonic() + RENEW_S
+                    self._changed.notify_all()
                 self._writing = set()
                 self._forget_ended()
                 self._idle.notify_all()
@@ -217,16 +230,32 @@ class Registry:
     def _forget_ended(self) -> None:
         """Leave those to their documents whose end is written."""
         for key, live in list(self._live.items()):
-            if key not in self._whole and key not in self._part and live.snapshot().completed:
+            pending = key in self._whole or key in self._part or key in self._failed
+            if not pending and live.snapshot().completed:
                 self._live.pop(key)
                 self._announced.pop(key, None)
 
+    def _write_failed(self) -> None:
+        """Have what OpenSearch did not take written once more, as it is by now."""
+        for key in self._failed:
+            live = self._live.get(key)
+            if live is None:
+                self._gone.add(key)
+            else:
+                self._announce(live)
+        self._failed.clear()
+
     def _watch(self) -> None:
-        while not self._closing.wait(LOOK_S):
+        while True:
             with self._lock:
-                self._changed.wait_for(lambda: bool(self._live) or self._closing.is_set())
+                self._changed.wait_for(lambda: self._live or self._failed or self._closing.is_set())
+            if self._closing.wait(LOOK_S):  # a training that is over by then is never announced
+                return
+            with self._lock:
                 running = [live for live in self._live.values() if not live.snapshot().completed]
-                late = False
+                late = bool(self._failed) and time.monotonic() >= self._again_at
+                if late:
+                    self._write_failed()
                 for live in running:
                     if live.key not in self._announced:
                         self._announce(live)

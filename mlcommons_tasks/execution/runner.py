@@ -6,6 +6,7 @@ RUNNING is written once the data is there, as the plugin does it: a task that fi
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -27,7 +28,7 @@ from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.documents import Written
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
-from mlcommons_tasks.task import FunctionName, IllegalTransition, InputType, MLTask, TaskState
+from mlcommons_tasks.task import TRANSITIONS, FunctionName, IllegalTransition, InputType, MLTask, TaskState
 from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class TaskRunner:
         self._clock = clock
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
         self._fits = ThreadPoolExecutor(at_once, thread_name_prefix="fit")
+        self._after = ThreadPoolExecutor(1, thread_name_prefix="after-cancel")
         self._lock = threading.Lock()
         self._open: dict[str, tuple[_Stored, Future[None]]] = {}
         self._closing = False
@@ -103,17 +105,24 @@ class TaskRunner:
         self._membership.await_known()
         live = self._registry.open(self._next_worker_node(), describe(ml_input), task_headers)
         try:
-            frame = self._read(live, ml_input, {**caller, **task_headers})
-            content = self._trainer.fit(ml_input, frame, live)
-            live.cancellation.check()
-            live.enter(Stage.STORE, self._clock.now_in_millis())
-            return self._store_model(ml_input, content, patient=False)
+            return self._train(live, ml_input, {**caller, **task_headers})
         except WorkerDied as error:
             raise StatusError(str(error), 503) from error
         except Cancelled as error:
             raise TaskCancelled(f"task cancelled: {CANCELLED_BY}") from error
         finally:
             self._registry.end(live, TaskState.COMPLETED, Outcome())
+
+    def _train(self, live: LiveTask, ml_input: MLInput, caller: dict[str, str]) -> str:
+        frame = self._read(live, ml_input, caller)
+        content = self._trainer.fit(ml_input, frame, live)
+        live.cancellation.check()
+        live.enter(Stage.STORE, self._clock.now_in_millis())
+        model_id = self._store_model(ml_input, content, patient=False)
+        if live.cancellation.wanted:
+            self._discard(model_id)
+            raise Cancelled
+        return model_id
 
     def train_async(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
         """Store a task that is CREATED and return its id; the training follows.
@@ -141,7 +150,7 @@ class TaskRunner:
         except BaseException:
             self._registry.forget(live)
             raise
-        if not self._registry.await_announced(live):
+        if not self._registry.await_written(live):
             log.warning("other replicas do not see task %s in _tasks yet: OpenSearch is slow", task_id)
         stored = _Stored(task_id, task, written, live)
         with self._lock:
@@ -176,7 +185,10 @@ class TaskRunner:
         self._tasks.close()
         self._models.close()
         self._fail_all([running[future] for future in late])
+        for future in late:
+            running[future].live.cancellation.cancel()  # nobody waits for their data or their fits
         self._fits.shutdown(wait=False)
+        self._after.shutdown()
 
     def _fail_all(self, tasks: list[_Stored]) -> None:
         """End tasks as FAILED, several at a time: the service's end is waited for."""
@@ -203,6 +215,7 @@ class TaskRunner:
             self._drop(stored, gone.state, model_id)
         except Cancelled:
             self._drop(stored, TaskState.CANCELLED.value, model_id)
+            self._say_cancelled(stored)
         except TaskPluginError as error:
             self._fail(stored, error.reason or type(error).__name__, error.type)
         except WorkerDied as error:
@@ -210,6 +223,8 @@ class TaskRunner:
         except Exception as error:
             log.exception("the training of task %s broke", stored.task_id)
             self._fail(stored, f"{type(error).__name__}: {error}")
+        finally:
+            stored.live.cancellation.cancel()  # a fit that is still under way is nobody's now
 
     def _read(self, live: LiveTask, ml_input: MLInput, caller: dict[str, str]) -> DataFrame:
         live.cancellation.check()
@@ -229,11 +244,8 @@ class TaskRunner:
         """Leave nothing of a training whose task was deleted, or ended as `state`, by somebody else."""
         log.info("task %s is %s; its training is dropped", stored.task_id, state or "gone")
         stored.live.cancel(self._clock.now_in_millis())
-        try:
-            if model_id is not None:
-                self._models.discard(model_id)
-        except TaskPluginError as error:
-            log.error("model %s of a dropped training stays: %s", model_id, error)  # noqa: TRY400
+        if model_id is not None:
+            self._discard(model_id)
         outcome = {"type": "resource_not_found_exception", "reason": "the ML task was deleted while it ran"}
         if state == TaskState.CANCELLED.value:
             outcome = {"type": TaskCancelled.type, "reason": f"task cancelled: {CANCELLED_BY}"}
@@ -241,10 +253,27 @@ class TaskRunner:
             outcome = {"type": "exception", "reason": f"the ML task was ended as {state}"}
         self._registry.end(stored.live, TaskState.CANCELLED, Outcome(error=outcome))
 
+    def _discard(self, model_id: str) -> None:
+        try:
+            self._models.discard(model_id)
+        except TaskPluginError as error:
+            log.error("model %s of a dropped training stays: %s", model_id, error)  # noqa: TRY400
+
     def _cancel_waiting(self, stored: _Stored, future: Future[None]) -> None:
         """End a task that was cancelled before its turn came."""
         if future.cancel():
             self._drop(stored, TaskState.CANCELLED.value, None)
+            with contextlib.suppress(RuntimeError):  # the service has stopped
+                self._after.submit(self._say_cancelled, stored)
+
+    def _say_cancelled(self, stored: _Stored) -> None:
+        """Have the stored task say it too: one that was cancelled while it was being stored does not yet."""
+        if stored.task.state not in TRANSITIONS:  # close() ended it
+            return
+        try:
+            self._tasks.cancel([stored.task_id], self._clock.now_in_millis())
+        except TaskPluginError as error:
+            log.error("task %s could not be ended as CANCELLED: %s", stored.task_id, error)  # noqa: TRY400
 
     def _fail(self, stored: _Stored, reason: str, kind: str = "exception") -> None:
         try:

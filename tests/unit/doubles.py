@@ -9,12 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlcommons_tasks.cancellation import Cancellation
+from mlcommons_tasks.clock import SystemClock
+from mlcommons_tasks.cluster_task import ClusterTask, TaskId
 from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import TaskPluginError, UpstreamError
+from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
+from mlcommons_tasks.execution.executors import Watch
+from mlcommons_tasks.execution.live import LiveTask
+from mlcommons_tasks.execution.registry import Registry
+from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.documents import Written
 from mlcommons_tasks.store.tasks import Position
 from mlcommons_tasks.task import MLTask
+from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
+
+ASKED = MLInput("KMEANS", None, SearchQueryDataset(("i",), {}))
+PATIENCE_S = 10.0
 
 
 def refusal(status: int) -> UpstreamError:
@@ -30,6 +41,7 @@ class Tasks:
     seq_no: dict[str, int] = field(default_factory=dict)
     states: dict[str, list[str]] = field(default_factory=dict)
     fail_next: list[TaskPluginError] = field(default_factory=list)
+    before_create: Callable[[], None] = lambda: None
     on_create: Callable[[], None] = lambda: None
     closed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -42,15 +54,19 @@ class Tasks:
 
     def create(self, task_id: str, task: MLTask) -> Written:
         """Store a task."""
+        self.before_create()
         with self.lock:
             self._put(task_id, task.source())
         self.on_create()
         return Written(0, 1)
 
     def cancel(self, task_ids: Iterable[str], now: int) -> set[str]:
-        """Write CANCELLED on those that have not ended."""
+        """Write CANCELLED on those that have not ended; say which are, or are gone."""
         cancelled = set()
         for task_id in task_ids:
+            if task_id not in self.sources:
+                cancelled.add(task_id)
+                continue
             if self.sources[task_id]["state"] in ("CREATED", "RUNNING"):
                 self.meddle(task_id, state="CANCELLED", last_update_time=now)
             if self.sources[task_id]["state"] == "CANCELLED":
@@ -79,7 +95,7 @@ class Tasks:
     def meddle(self, task_id: str, **changes: Any) -> None:
         """Write as somebody else."""
         with self.lock:
-            self._put(task_id, {**self.sources[task_id], **changes})
+            self._put(task_id, {**self.sources.get(task_id, {}), **changes})
 
     def close(self) -> None:
         """Note it."""
@@ -98,9 +114,11 @@ class Models:
     stored: list[MLModel] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
     error: TaskPluginError | None = None
+    storing: Callable[[], None] = lambda: None
 
     def create(self, model: MLModel, *, patient: bool = False) -> str:
         """Store a model."""
+        self.storing()
         if self.error is not None:
             raise self.error
         self.stored.append(model)
@@ -116,33 +134,43 @@ class Models:
 
 @dataclass
 class Trainer:
-    """A trainer that does as it is told: `reading` and `fitting` are called where the work would be."""
+    """A trainer that does as it is told: `reading` and `fitting` are called where the work would be.
+
+    It sees that it is cancelled after that.
+    """
 
     reading: Callable[[], None] = lambda: None
     fitting: Callable[[], None] = lambda: None
 
-    def read(self, _ml_input: Any, _caller: dict[str, str], _cancellation: Cancellation) -> DataFrame:
+    def read(self, _ml_input: Any, _caller: dict[str, str], cancellation: Cancellation) -> DataFrame:
         """Return no rows."""
         self.reading()
+        cancellation.check()
         return DataFrame((), (), (), 0)
 
-    def fit(self, _ml_input: Any, _frame: Any, _watch: Any) -> bytes:
+    def fit(self, _ml_input: Any, _frame: Any, watch: Watch) -> bytes:
         """Return a content."""
         self.fitting()
+        watch.cancellation.check()
         return b"content"
 
 
 @dataclass
 class ClusterTaskIndex:
-    """The index of cluster tasks in memory, shared by those who are given it."""
+    """The index of cluster tasks in memory, shared by those who are given it.
+
+    `errors` are raised by the next writes, in order; `writing` is called before each.
+    """
 
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
-    errors: list[TaskPluginError] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+    writing: Callable[[], None] = lambda: None
     written: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, whole: Mapping[str, Any], changed: Mapping[str, Any], gone: Iterable[str]) -> None:
         """Write, change and delete documents."""
+        self.writing()
         with self.lock:
             if self.errors:
                 raise self.errors.pop(0)
@@ -155,6 +183,32 @@ class ClusterTaskIndex:
                     self.documents[key] = {**before, **changes, "task": task}
             for key in gone:
                 self.documents.pop(key, None)
+
+    def running(self, now: int) -> tuple[list[ClusterTask], set[str]]:
+        """Return the trainings that have not ended and whose owners live, and the owners."""
+        with self.lock:
+            found = list(self.documents.values())
+        running = [each for each in found if each["kind"] == "task" and not each["completed"]]
+        living = [ClusterTask.from_source(each["task"]) for each in running if self.owner_lives(each["owner"], now)]
+        return living, {each["owner"] for each in found if each["kind"] == "owner"}
+
+    def get(self, task_id: TaskId) -> ClusterTask | None:
+        """Return a training."""
+        found = self.documents.get(str(task_id))
+        return ClusterTask.from_source(found["task"]) if found is not None else None
+
+    def owner_lives(self, owner: str, now: int) -> bool:
+        """Say whether an owner has said that it is alive."""
+        return bool(self.documents.get(owner, {"lease_until": 0})["lease_until"] > now)
+
+    def unfinished(self, task_ids: Iterable[str]) -> set[str]:
+        """Return which trainings have not ended."""
+        return {key for key in task_ids if key in self.documents and not self.documents[key]["completed"]}
+
+    def delete(self, task_id: TaskId) -> bool:
+        """Delete a training's document."""
+        with self.lock:
+            return self.documents.pop(str(task_id), None) is not None
 
     def cancelled_of(self, owner: str) -> dict[str, int]:
         """Return when trainings of an owner were cancelled."""
@@ -175,3 +229,94 @@ class Membership:
 
     def await_known(self) -> None:
         """Return at once."""
+
+    def is_alone(self) -> bool:
+        """Say that there are others."""
+        return False
+
+    def saw(self, owners: set[str], asked_at: float) -> None:
+        """Do nothing."""
+
+
+class Replica:
+    """What one process of the service knows of cluster tasks, over stores that it may share with others."""
+
+    def __init__(self, tasks: Tasks, index: ClusterTaskIndex) -> None:
+        self.tasks = tasks
+        self.index = index
+        store: Any = index
+        self.registry = Registry(store, SystemClock())
+        parts: Any = (self.registry, Membership(), index, tasks, SystemClock())
+        self.cluster = ClusterTasks(*parts)
+
+    def open(self, ml_task_id: str | None = None) -> LiveTask:
+        """Take up a training."""
+        return self.registry.open("node", "a training", {"X-Opaque-Id": "me"}, ml_task_id)
+
+    def announced(self, ml_task_id: str) -> LiveTask:
+        """Take up a training that others know of, and whose task is stored."""
+        live = self.open(ml_task_id)
+        self.registry.announce(live)
+        if ml_task_id not in self.tasks.sources:
+            self.tasks.meddle(ml_task_id, state="RUNNING")
+        assert self.registry.await_written(live)
+        return live
+
+    def document(self, live: LiveTask) -> dict[str, Any] | None:
+        """Return what is stored of a training."""
+        return self.index.documents.get(live.key)
+
+    def __enter__(self) -> Replica:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.index.errors.clear()
+        self.index.writing = lambda: None
+        self.registry.close()
+
+
+class House:
+    """A runner and the doubles around it."""
+
+    def __init__(self) -> None:
+        self.tasks = Tasks()
+        self.models = Models()
+        self.trainer = Trainer()
+        self.go = threading.Event()
+        self.at_work = threading.Semaphore(0)
+        self.index = ClusterTaskIndex()
+        self.replica = Replica(self.tasks, self.index)
+        self.registry, self.cluster = self.replica.registry, self.replica.cluster
+        parts: Any = (self.tasks, self.models, self.trainer, self.registry, Membership())
+        self.runner = TaskRunner(*parts, lambda: "node", SystemClock(), at_once=2)
+
+    def hold(self) -> None:
+        """Let trainings wait at their work until `go`."""
+        self.trainer.fitting = self.wait
+
+    def wait(self) -> None:
+        """Say that a training is at work, and wait for `go`."""
+        self.at_work.release()
+        assert self.go.wait(PATIENCE_S)
+
+    def begin(self) -> str:
+        """Start a training as a task."""
+        return self.runner.train_async(ASKED, {}, {})
+
+    def run(self) -> list[str]:
+        """Run one task to its end; return its states."""
+        task_id = self.begin()
+        return self.end(task_id)
+
+    def end(self, task_id: str) -> list[str]:
+        """Wait for what runs; return the states of a task."""
+        self.runner._threads.shutdown(wait=True)
+        return self.tasks.states[task_id]
+
+    def __enter__(self) -> House:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go.set()
+        self.runner.close(0)
+        self.registry.close()

@@ -8,65 +8,17 @@ from typing import Any, NoReturn
 
 import pytest
 
-from mlcommons_tasks.clock import SystemClock
 from mlcommons_tasks.errors import IllegalArgument, IndexNotFound, StatusError, StoreUnavailable
 from mlcommons_tasks.execution.executors import WorkerDied
-from mlcommons_tasks.execution.registry import Registry
-from mlcommons_tasks.execution.runner import STOPPED, TaskRunner
-from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
+from mlcommons_tasks.execution.runner import STOPPED
 from tests.services import wait_until
-from tests.unit.doubles import ClusterTaskIndex, Membership, Models, Tasks, Trainer, refusal
-
-ASKED = MLInput("KMEANS", None, SearchQueryDataset(("i",), {}))
-PATIENCE_S = 10.0
-
-
-class House:
-    """A runner and the doubles around it."""
-
-    def __init__(self) -> None:
-        self.tasks = Tasks()
-        self.models = Models()
-        self.trainer = Trainer()
-        self.go = threading.Event()
-        self.at_work = threading.Semaphore(0)
-        self.index = ClusterTaskIndex()
-        store: Any = self.index
-        self.registry = Registry(store, SystemClock())
-        parts: Any = (self.tasks, self.models, self.trainer, self.registry, Membership())
-        self.runner = TaskRunner(*parts, lambda: "node", SystemClock(), at_once=2)
-
-    def hold(self) -> None:
-        """Let trainings wait at their work until `go`."""
-
-        def wait() -> None:
-            self.at_work.release()
-            assert self.go.wait(PATIENCE_S)
-
-        self.trainer.fitting = wait
-
-    def begin(self) -> str:
-        """Start a training as a task."""
-        return self.runner.train_async(ASKED, {}, {})
-
-    def run(self) -> list[str]:
-        """Run one task to its end; return its states."""
-        task_id = self.begin()
-        return self.end(task_id)
-
-    def end(self, task_id: str) -> list[str]:
-        """Wait for what runs; return the states of a task."""
-        self.runner._threads.shutdown(wait=True)
-        return self.tasks.states[task_id]
+from tests.unit.doubles import ASKED, PATIENCE_S, House, refusal
 
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    found = House()
-    yield found
-    found.go.set()
-    found.runner.close(0)
-    found.registry.close()
+    with House() as found:
+        yield found
 
 
 def raising(error: Exception) -> Callable[[], NoReturn]:
