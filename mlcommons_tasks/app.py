@@ -18,6 +18,7 @@ from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.training import Trainer, warm_up
+from mlcommons_tasks.rest.authorization import authorize
 from mlcommons_tasks.rest.cluster_tasks import NAME as CLUSTER_TASKS
 from mlcommons_tasks.rest.cluster_tasks import cluster_tasks_blueprint
 from mlcommons_tasks.rest.exchange import LONGEST_BODY, compress
@@ -33,6 +34,7 @@ from mlcommons_tasks.store.cluster import Cluster, ClusterFacts, wait_for_cluste
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
 from mlcommons_tasks.store.connection import Client, open_client
 from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.security import Security
 from mlcommons_tasks.store.sources import SourceIndex
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.store.upstream import Endpoint, Upstream
@@ -97,6 +99,17 @@ def endpoint_of(settings: Settings) -> Endpoint:
     )
 
 
+def _bare_app() -> Flask:
+    """Return an application that matches paths and methods as OpenSearch does, and has no routes."""
+    app = Flask("mlcommons_tasks", static_folder=None)
+    app.url_rule_class = ExactMethodsRule
+    app.url_map.merge_slashes = False
+    app.url_map.converters.update(segment=SegmentConverter, elsewhere=ElsewhereConverter)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY + 1  # a stream that ends there cannot be told from a longer one
+    return app
+
+
 def create_app(
     settings: Settings | None = None, *, clock: Clock | None = None, facts: ClusterFacts | None = None
 ) -> Flask:
@@ -128,12 +141,9 @@ def create_app(
         tasks, models, Trainer(sources.read, pool), registry, membership, cluster.next_worker_node, clock
     )
 
-    app = Flask("mlcommons_tasks", static_folder=None)
-    app.url_rule_class = ExactMethodsRule
-    app.url_map.merge_slashes = False
-    app.url_map.converters.update(segment=SegmentConverter, elsewhere=ElsewhereConverter)
-    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY + 1  # a stream that ends there cannot be told from a longer one
+    app = _bare_app()
+    if facts.is_secured:
+        authorize(app, Security(upstream))
     app.register_blueprint(tasks_blueprint(tasks, models, profile))
     app.register_blueprint(models_blueprint(models, profile))
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None

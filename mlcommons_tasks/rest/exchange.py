@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +41,7 @@ class RestRequest:
         self.path, _, query = self.target.partition("?")
         self.media_type: MediaType | None = None  #: of the body
         self._broken: TaskPluginError | None = None
+        self.on_finish: Callable[[], None] | None = None  #: what is asked before the request is served
         try:
             self.parameters = Parameters(query, self.path)
             self.media_type = media_types.of_content_type(self.content_type)
@@ -162,11 +163,14 @@ class RestRequest:
 
         Raises:
             IllegalArgument: a parameter is not known here, or `X-Opaque-Id` is longer than a task may carry.
+            Forbidden: the caller may not do this.
         """
         self.parameters.refuse_unknown(*path_parameters)
         opaque_id = request.headers.get("X-Opaque-Id")
         if opaque_id is not None and 2 * len(f"X-Opaque-Id{opaque_id}") > LONGEST_TASK_HEADERS:
             raise IllegalArgument("Request exceeded the maximum size of task headers 16kb")
+        if self.on_finish is not None:
+            self.on_finish()
 
     def rendering_parameters(self) -> dict[str, str]:
         """Return the parameters by which OpenSearch renders a reply that we pass on."""

@@ -16,10 +16,12 @@ from elasticsearch_dsl import Search
 from mlcommons_tasks.errors import StartError, StoreUnavailable, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import CertificateRefused, translated
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, TASK_INDEX
+from mlcommons_tasks.store.security import ACTION_GROUPS, AUTHINFO, ROLES
 
 log = logging.getLogger(__name__)
 
 NODES_ARE_FRESH_S = 5.0
+NO_ROUTE = (400, 404, 405)  #: what a server answers to a path that it does not know
 ML_COMMONS = "opensearch-ml"  #: the plugin's name in `_cat/plugins`
 TRAINING_ROLES = frozenset({"data", "ml"})  #: `task_dispatcher.eligible_node_role.local_model`
 FIRST_PAUSE_S = 0.05
@@ -36,6 +38,7 @@ class ClusterFacts:
 
     version: str
     has_ml_commons: bool
+    is_secured: bool = False  #: by OpenSearch's security plugin
 
 
 class Cluster:
@@ -49,7 +52,7 @@ class Cluster:
         self._turn = itertools.count()
 
     def facts(self) -> ClusterFacts:
-        """Return the version and whether the real plugin is installed.
+        """Return the version, and whether the real plugin is installed and the one that secures clusters.
 
         Raises:
             StoreUnavailable, UpstreamError: the cluster did not say.
@@ -61,7 +64,16 @@ class Cluster:
             except opensearchpy.RequestError:  # a server that has no plugins at all, such as the in-memory one
                 plugins = []
         names = {plugin.get("component") for plugin in plugins if isinstance(plugin, dict)}
-        return ClusterFacts(version, ML_COMMONS in names)
+        return ClusterFacts(version, ML_COMMONS in names, self._has(AUTHINFO))
+
+    def _has(self, path: str) -> bool:
+        try:
+            self._read(path)
+        except UpstreamError as error:
+            if error.status in NO_ROUTE:
+                return False
+            raise
+        return True
 
     def next_worker_node(self) -> str:
         """Return the node whose turn it is to work: round robin, the plugin's default."""
@@ -91,8 +103,8 @@ class Cluster:
         with translated():
             self._client.cluster.state(metric="master_node", params={**timeouts, "filter_path": "cluster_name"})
 
-    def check_permissions(self) -> None:
-        """Find out whether the service's account may read and write the indices of ML Commons.
+    def check_permissions(self, facts: ClusterFacts) -> None:
+        """Find out whether the service's account may read and write our indices, and read roles where there are some.
 
         Raises:
             StartError: names the permission that is missing.
@@ -105,6 +117,11 @@ class Cluster:
             (f"indices:data/write/delete on {index}", lambda index=index: self._delete_nothing(index))
             for index in (TASK_INDEX, MODEL_INDEX, CLUSTER_TASK_INDEX)
         ]
+        if facts.is_secured:
+            probes += [
+                (permission, lambda path=path: self._read(path))
+                for permission, path in (("restapi:admin/roles", ROLES), ("restapi:admin/actiongroups", ACTION_GROUPS))
+            ]
         for permission, probe in probes:
             try:
                 probe()
@@ -119,6 +136,10 @@ class Cluster:
                         ),
                     ) from error
                 raise
+
+    def _read(self, path: str) -> None:
+        with translated():
+            self._client.transport.perform_request("GET", path)
 
     def _search_nothing(self, index: str) -> None:
         with translated():
@@ -159,7 +180,7 @@ def wait_for_cluster(
     while True:
         try:
             facts = cluster.facts()
-            cluster.check_permissions()
+            cluster.check_permissions(facts)
             return facts  # noqa: TRY300
         except UpstreamError as error:
             if error.status in (401, 403):

@@ -1,0 +1,54 @@
+"""Who may use the emulated routes: whom the cluster lets in, and what their roles allow there.
+
+As on a secured OpenSearch a stranger is refused before anything else, and an action once its request has been read.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from mlcommons_tasks.rest.exchange import RestRequest
+from mlcommons_tasks.rest.routing import ML_PREFIX
+from mlcommons_tasks.store.security import CallerRefused, Security
+from mlcommons_tasks.wire.permissions import ML_ACTIONS
+
+#: The action behind each endpoint, below `ML_ACTIONS`. Source: ml-commons 3.6.0, the `NAME` of each `ML*Action`.
+ACTIONS = {
+    "tasks.get_task": "tasks/get",
+    "tasks.search_tasks": "tasks/search",
+    "tasks.delete_task": "tasks/delete",
+    "tasks.cancel_task": "tasks/cancel",
+    "models.get_model": "models/get",
+    "models.search_models": "models/search",
+    "models.delete_model": "models/delete",
+    "models.update_model": "models/update",
+    "train.train": "train",
+}
+
+
+def authorize(app: Flask, security: Security) -> None:
+    """Ask the cluster about every caller of an emulated route."""
+
+    @app.before_request
+    def let_in() -> Response | None:
+        if not request.environ["mlcommons_tasks.target"].startswith(ML_PREFIX):
+            return None  # forwarded with the caller's credentials, or asked of the cluster with these
+        rest = RestRequest.current()
+        try:
+            caller = security.caller(rest.caller)
+        except CallerRefused as refusal:
+            return _as_it_came(refusal)
+        action = ACTIONS.get(request.endpoint or "")
+        if action is not None:
+            rest.on_finish = lambda: security.roles().require(caller, ML_ACTIONS + action)
+        return None
+
+
+def _as_it_came(refusal: CallerRefused) -> Response:
+    answer = refusal.answer
+    response = Response(answer.payload, status=answer.status)
+    response.headers.clear()
+    for name, value in answer.headers:
+        if name.lower() in ("content-type", "www-authenticate"):
+            response.headers.add(name, value)
+    return response
