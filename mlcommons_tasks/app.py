@@ -10,6 +10,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 
 from mlcommons_tasks.clock import Clock, SystemClock
+from mlcommons_tasks.cluster_task import TASK_HEADERS
 from mlcommons_tasks.config import EMBEDDED, MEMORY, Settings, SettingsError
 from mlcommons_tasks.errors import PayloadTooLarge
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
@@ -19,6 +20,7 @@ from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.training import Trainer, warm_up
 from mlcommons_tasks.rest.authorization import authorize
+from mlcommons_tasks.rest.cluster_edge import ClusterEdge
 from mlcommons_tasks.rest.cluster_tasks import NAME as CLUSTER_TASKS
 from mlcommons_tasks.rest.cluster_tasks import cluster_tasks_blueprint
 from mlcommons_tasks.rest.exchange import LONGEST_BODY, compress
@@ -149,7 +151,9 @@ def create_app(
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
     app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query, forward_other))
     cluster_tasks = ClusterTasks(registry, membership, traces, tasks, clock)
-    app.register_blueprint(cluster_tasks_blueprint(cluster_tasks, cluster, upstream, clock))
+    app.register_blueprint(
+        cluster_tasks_blueprint(ClusterEdge(cluster_tasks, cluster, upstream, clock, alone=not facts.has_tasks))
+    )
     app.register_blueprint(proxy_blueprint(upstream))
     refuse_early(app, elsewhere={PROXY, CLUSTER_TASKS}, forwards_unknown=facts.has_ml_commons)
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)
@@ -168,8 +172,9 @@ def create_app(
             response.headers.setdefault(VERSION_HEADER, version)
         else:
             response.headers.pop(VERSION_HEADER, None)
-        if "X-Opaque-Id" in request.headers:
-            response.headers["X-Opaque-Id"] = request.headers["X-Opaque-Id"]
+        for name in TASK_HEADERS:
+            if name in request.headers and (version is not None or name == "X-Opaque-Id"):
+                response.headers[name] = request.headers[name]
         compress(response)
         return response
 

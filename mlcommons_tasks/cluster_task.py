@@ -16,7 +16,7 @@ from typing import Any
 TRAIN_ACTION = "cluster:admin/opensearch/ml/train"
 FIRST_NUMBER = 2**52
 NUMBERS_OF_A_TASK = 4
-#: The headers of a request that its tasks carry, in the order of OpenSearch.
+#: The headers of a request that its tasks carry; OpenSearch's order changes from start to start.
 TASK_HEADERS = ("X-Request-Id", "X-Opaque-Id")
 CANCELLED_BY = "by user request"  #: the reason that OpenSearch gives for every cancellation over HTTP
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
+from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
@@ -50,6 +51,7 @@ class ClusterTasks:
             stored, owners = self._store.running(self._clock.now_in_millis())
             self._membership.saw(owners, asked_at)
             elsewhere = [task for task in stored if task.owner != self._registry.owner]
+            self._registry.heed(task for task in stored if task.owner == self._registry.owner)
         here = self._registry.snapshots().values()
         return [task for task in (*here, *elsewhere) if not task.completed]
 
@@ -60,9 +62,14 @@ class ClusterTasks:
             StoreUnavailable, UpstreamError: it could not be read.
         """
         live = self._registry.find(task_id)
-        if live is not None:
+        if live is not None and self._membership.is_alone():
             return live.snapshot()
         task = self._store.get(task_id)
+        if live is not None:
+            if task is not None:
+                self._registry.heed([task])
+            self._let_others_know(live)
+            return live.snapshot()
         if task is None or task.completed or self._store.owner_lives(task.owner, self._clock.now_in_millis()):
             return task
         return None
@@ -81,6 +88,7 @@ class ClusterTasks:
                 if live is None:
                     elsewhere.append(key)
                 elif live.ended_event.is_set():
+                    self._let_others_know(live)
                     del left[key]
             if elsewhere:
                 for key in set(elsewhere) - self._store.unfinished(elsewhere):
@@ -125,6 +133,11 @@ class ClusterTasks:
         if live is not None:
             self._registry.await_written(live)  # or its end would bring it back
         return self._store.delete(task_id)
+
+    def _let_others_know(self, live: LiveTask) -> None:
+        """Say of no training that it has ended before the other replicas can see that."""
+        if live.ended_event.is_set() and not self._membership.is_alone():
+            self._registry.await_written(live)
 
     def _await_one(self, task: ClusterTask, timeout_s: float) -> None:
         live = self._registry.find(task.id)

@@ -13,7 +13,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlcommons_tasks.clock import Clock
@@ -134,6 +134,12 @@ class Registry:
         with self._lock:
             found = list(self._live.values())
         return {live.key: live.snapshot() for live in found}
+
+    def heed(self, tasks: Iterable[ClusterTask]) -> None:
+        """Obey the cancellations of trainings of this process, as OpenSearch has them."""
+        for task in tasks:
+            if task.cancellation_time is not None:
+                self._cancel_if_here(str(task.id), task.cancellation_time)
 
     def close(self) -> None:
         """Write what is left, and say no more that this process lives."""

@@ -32,6 +32,8 @@ def add_cat_tasks(routes: Blueprint, edge: ClusterEdge) -> None:
         if rest.parameters.has("help"):
             raise ClusterAnswer
         entries = edge.entries(query)
+        if not entries:
+            raise ClusterAnswer
         until = time.monotonic() + query.timeout_s
         rows = _cluster_rows(edge)
         if query.wait:
@@ -47,8 +49,8 @@ def _cluster_rows(edge: ClusterEdge) -> list[dict[str, Any]]:
     """Return the cluster's own rows of `_cat/tasks`, with every column."""
     target = without(for_opensearch(RestRequest.current()), (*SHAPING, *TABLE_SHAPING))
     answer = ask(edge.upstream, f"{target}{'&' if '?' in target else '?'}{urlencode(CLUSTER_QUERY)}")
-    if not edge.require(answer, status=200):
-        return []
+    if answer.status != 200:
+        raise ClusterAnswer
     rows: list[dict[str, Any]] = json.loads(answer.payload)
     return rows
 

@@ -25,11 +25,10 @@ from mlcommons_tasks.rest.task_query import (
     without,
 )
 from mlcommons_tasks.store.cluster import Cluster
-from mlcommons_tasks.store.upstream import Reply, Upstream
+from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.wire.cluster_tasks import Entry, entries_of, failed_node, java_name, merged
 from mlcommons_tasks.wire.parameters import decode
 
-NO_TASKS_API = b"no handler found for uri"
 CANCEL_WAIT_S = 30.0  #: how long a cancellation that waits does so; a training stops within 2 s
 KNOWN = ("actions", "detailed", "group_by", "nodes", "parent_task_id", "timeout", "wait_for_completion")
 
@@ -46,21 +45,27 @@ class ClusterAnswer(Exception):  # no error: a way out
 
 
 class ClusterEdge:
-    """What the routes of cluster tasks have in common."""
+    """What the routes of cluster tasks have in common.
 
-    def __init__(self, tasks: ClusterTasks, cluster: Cluster, upstream: Upstream, clock: Clock) -> None:
+    `alone` says that the server below has no `_tasks`: what is the cluster's to answer otherwise is answered here.
+    """
+
+    def __init__(
+        self, tasks: ClusterTasks, cluster: Cluster, upstream: Upstream, clock: Clock, *, alone: bool = False
+    ) -> None:
         self.tasks = tasks
         self.cluster = cluster
         self.upstream = upstream
         self.clock = clock
+        self.alone = alone
 
     def ours(self, task_id: str) -> TaskId:
         """Return the id that a path says; one that is not of ours is the cluster's business."""
-        try:
-            found = TaskId.parse(decode(task_id))
-        except IllegalArgument:
-            found = None
-        if found is None or not found.is_ours:
+        text = decode(task_id) if self.alone else _decoded(task_id)
+        found = TaskId.parse(text)
+        if found is None and self.alone:
+            raise IllegalArgument(f"malformed task id {text}")
+        if found is None or not (found.is_ours or self.alone):
             self.await_manager()
             raise ClusterAnswer
         return found
@@ -73,6 +78,8 @@ class ClusterEdge:
             rest.refuse_unreadable()
             return TaskQuery.of(rest)
         except TaskPluginError as error:
+            if self.alone:
+                raise
             raise ClusterAnswer from error
 
     def await_manager(self) -> None:
@@ -82,7 +89,7 @@ class ClusterEdge:
 
     def list_query(self) -> TaskQuery:
         """Return what a request for many tasks asks for; where nothing of ours runs, that is the cluster's business."""
-        if not is_ours_to_read(RestRequest.current()) and self.tasks.none_runs():
+        if not self.alone and not is_ours_to_read(RestRequest.current()) and self.tasks.none_runs():
             raise ClusterAnswer
         return self.query()
 
@@ -92,27 +99,21 @@ class ClusterEdge:
         if entries and query.nodes is not None:
             wanted = dataclasses.replace(query.filter, nodes=frozenset(self.cluster.nodes(query.nodes)))
             entries = [entry for entry in entries if wanted.matches(entry)]
-        if not entries:
+        if not entries and not self.alone:
             raise ClusterAnswer
         return entries
 
-    def cluster_body(self, group_by: str) -> dict[str, Any]:
-        """Return the cluster's own answer to the request in hand, parsed; an error is the whole answer."""
+    def cluster_body(self, group_by: str, *, status: int = 200) -> dict[str, Any]:
+        """Return the cluster's own answer to the request in hand, parsed; one of another status is all there is."""
+        if self.alone:
+            RestRequest.current().finish("task_id", *KNOWN)
+            return empty_body(group_by)
         _ = request.get_data(cache=True)
         answer = ask(self.upstream, without(for_opensearch(RestRequest.current()), SHAPING))
-        if self.require(answer, status=200):
-            body: dict[str, Any] = json.loads(answer.payload)
-            return body
-        return empty_body(group_by)
-
-    def require(self, answer: Reply, *, status: int) -> bool:
-        """Leave the answer to the cluster unless it has this status; False if it has no `_tasks` at all."""
-        if has_no_tasks(answer):
-            RestRequest.current().finish("task_id", *KNOWN)
-            return False
         if answer.status != status:
             raise ClusterAnswer
-        return True
+        body: dict[str, Any] = json.loads(answer.payload)
+        return body
 
     def training(self, wanted: TaskId) -> ClusterTask:
         """Return the training that an id is of; one that nobody knows is the cluster's to deny."""
@@ -123,8 +124,7 @@ class ClusterEdge:
 
     def unknown(self, wanted: TaskId) -> Exception:
         """Return what says that there is no such task: the cluster's own answer, where it has one."""
-        answer = ask(self.upstream, f"/_tasks/{wanted}", "GET")
-        return not_found(wanted) if has_no_tasks(answer) else ClusterAnswer()
+        return not_found(wanted) if self.alone else ClusterAnswer()
 
     def awaited(self, body: dict[str, Any], entries: list[Entry], until: float) -> tuple[dict[str, Any], list[Entry]]:
         """Wait for ours; a node that has not done in time shows nothing but its failure."""
@@ -166,11 +166,6 @@ def not_found(wanted: TaskId) -> TaskNotFound:
     return TaskNotFound(f"task [{wanted}] isn't running and hasn't stored its results")
 
 
-def has_no_tasks(answer: Reply) -> bool:
-    """Say whether an answer is that of a server without `_tasks`."""
-    return answer.status == 400 and NO_TASKS_API in answer.payload
-
-
 def empty_body(group_by: str) -> dict[str, Any]:
     """Return a list without tasks."""
     return {"nodes": {}} if group_by == "nodes" else {"tasks": [] if group_by == "none" else {}}
@@ -195,3 +190,10 @@ def _without_nodes(body: dict[str, Any], nodes: set[Any]) -> dict[str, Any]:
     if isinstance(tasks, list):
         return {**body, "tasks": [task for task in tasks if task["node"] not in nodes]}
     return {**body, "tasks": {key: task for key, task in tasks.items() if task["node"] not in nodes}}
+
+
+def _decoded(segment: str) -> str:
+    try:
+        return decode(segment)
+    except IllegalArgument:
+        return segment

@@ -8,36 +8,30 @@ the caller's name: whom it refuses sees and cancels none of ours either. Source:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from flask import Blueprint, Response, request
 
-from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
-from mlcommons_tasks.errors import ServerError, StatusError, TaskPluginError
-from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
+from mlcommons_tasks.errors import ServerError, StatusError
 from mlcommons_tasks.rest.cat_tasks import add_cat_tasks
-from mlcommons_tasks.rest.cluster_edge import ClusterAnswer, ClusterEdge, empty_body, has_no_tasks, not_found
+from mlcommons_tasks.rest.cluster_edge import ClusterAnswer, ClusterEdge, TaskNotFound, empty_body, not_found
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.proxy import ask, forward
-from mlcommons_tasks.rest.task_query import SHAPING, for_opensearch, without
-from mlcommons_tasks.store.cluster import Cluster
-from mlcommons_tasks.store.upstream import Reply, Upstream
+from mlcommons_tasks.rest.task_query import for_opensearch
+from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.wire.cluster_tasks import Entry, failed_node, java_name, stage_result, task_result
 
 NAME = "cluster_tasks"
 
 
-def cluster_tasks_blueprint(tasks: ClusterTasks, cluster: Cluster, upstream: Upstream, clock: Clock) -> Blueprint:
+def cluster_tasks_blueprint(edge: ClusterEdge) -> Blueprint:
     """Return the routes of cluster tasks."""
     routes = Blueprint(NAME, __name__)
-    edge = ClusterEdge(tasks, cluster, upstream, clock)
 
     @routes.errorhandler(ClusterAnswer)
     def pass_through(_: ClusterAnswer) -> Response:
         target = for_opensearch(RestRequest.current())
-        return forward(upstream, target=target, was_read=request.method != "GET")
+        return forward(edge.upstream, target=target, was_read=request.method != "GET")
 
     @routes.get("/_tasks")
     def list_tasks() -> Response:
@@ -53,19 +47,19 @@ def cluster_tasks_blueprint(tasks: ClusterTasks, cluster: Cluster, upstream: Ups
     def get_task(task_id: str) -> Response:
         wanted = edge.ours(task_id)
         query = edge.query()
-        edge.require(ask(upstream, without(for_opensearch(RestRequest.current()), SHAPING)), status=404)
+        edge.cluster_body(query.group_by, status=404)
         task = edge.training(wanted)
         if wanted != task.id and (task.completed or wanted != task.stage_id):
             raise edge.unknown(wanted)
         if query.wait:
-            late = tasks.wait([task], time.monotonic() + query.timeout_s)
+            late = edge.tasks.wait([task], time.monotonic() + query.timeout_s)
             if late:
                 raise ServerError(
                     f"Timed out waiting for completion of [{java_name(_entry(task, wanted))}]", type="timeout_exception"
                 )
             if wanted == task.id:
                 task = edge.training(wanted)
-        now = clock.now_in_millis()
+        now = edge.clock.now_in_millis()
         if wanted != task.id:
             return reply(stage_result(task, now, human=query.human))
         return reply(task_result(task, now, human=query.human))
@@ -91,18 +85,20 @@ def _add_cancel_and_delete(routes: Blueprint, edge: ClusterEdge) -> None:
         edge.cluster_body(query.group_by)
         task = edge.tasks.get(wanted.training)
         entry = _entry(task, wanted) if task is not None and not task.completed else None
-        if task is None or entry is None or entry.id != wanted:
-            return reply(_failure(query.group_by, wanted, not_found(wanted)))
-        body = edge.cancelled(empty_body(query.group_by), query, [entry])
-        found = body.get("nodes") or body.get("tasks") or body.get("node_failures")
-        return reply(body if found else _failure(query.group_by, wanted, not_found(wanted)))
+        if entry is not None and entry.id == wanted:
+            body = edge.cancelled(empty_body(query.group_by), query, [entry])
+            if any(body.values()):
+                return reply(body)
+        if not edge.alone:
+            raise ClusterAnswer  # in its words
+        cause = {"type": TaskNotFound.type, "reason": not_found(wanted).reason}
+        return reply({"node_failures": [failed_node(wanted.node, cause)], **empty_body(query.group_by)})
 
     @routes.delete("/_tasks/<segment:task_id>")
     def delete_task(task_id: str) -> Response:
         wanted = edge.ours(task_id)
         probe = f"/_tasks/{wanted}/_cancel"  # who may delete may cancel: older clusters cannot be asked for more
-        answer = ask(edge.upstream, probe, "POST")
-        if answer.status != 200 and not has_no_tasks(answer):
+        if not edge.alone and (answer := ask(edge.upstream, probe, "POST")).status != 200:
             return _as_it_came(answer)
         RestRequest.current().finish("task_id")
         task = edge.tasks.get(wanted)
@@ -122,11 +118,6 @@ def _add_cancel_and_delete(routes: Blueprint, edge: ClusterEdge) -> None:
 def _entry(task: ClusterTask, wanted: TaskId) -> Entry:
     """Return the training, or the stage that an id means if it is in it."""
     return Entry(task, task.stage if wanted == task.stage_id else None)
-
-
-def _failure(group_by: str, wanted: TaskId, error: TaskPluginError) -> dict[str, Any]:
-    cause: Mapping[str, Any] = {"type": error.type, "reason": error.reason}
-    return {"node_failures": [failed_node(wanted.node, cause)], **empty_body(group_by)}
 
 
 def _as_it_came(answer: Reply) -> Response:

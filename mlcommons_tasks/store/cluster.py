@@ -21,6 +21,7 @@ from mlcommons_tasks.store.security import ACTION_GROUPS, AUTHINFO, ROLES
 log = logging.getLogger(__name__)
 
 NODES_ARE_FRESH_S = 5.0
+NO_TASKS = "/_tasks?actions=none"
 NO_ROUTE = (400, 404, 405)  #: what a server answers to a path that it does not know
 ML_COMMONS = "opensearch-ml"  #: the plugin's name in `_cat/plugins`
 TRAINING_ROLES = frozenset({"data", "ml"})  #: `task_dispatcher.eligible_node_role.local_model`
@@ -39,6 +40,7 @@ class ClusterFacts:
     version: str
     has_ml_commons: bool
     is_secured: bool = False  #: by OpenSearch's security plugin
+    has_tasks: bool = True  #: whether there is a `_tasks` API; the in-memory server has none
 
 
 class Cluster:
@@ -64,15 +66,13 @@ class Cluster:
             except opensearchpy.RequestError:  # a server that has no plugins at all, such as the in-memory one
                 plugins = []
         names = {plugin.get("component") for plugin in plugins if isinstance(plugin, dict)}
-        return ClusterFacts(version, ML_COMMONS in names, self._has(AUTHINFO))
+        return ClusterFacts(version, ML_COMMONS in names, self._has(AUTHINFO), self._has(NO_TASKS))
 
     def _has(self, path: str) -> bool:
         try:
             self._read(path)
         except UpstreamError as error:
-            if error.status in NO_ROUTE:
-                return False
-            raise
+            return error.status not in NO_ROUTE
         return True
 
     def next_worker_node(self) -> str:

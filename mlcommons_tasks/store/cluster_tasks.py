@@ -21,7 +21,7 @@ from mlcommons_tasks.errors import IndexNotFound
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, raise_failure, raise_unread
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
-from mlcommons_tasks.store.upstream import Upstream
+from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.wire.rendering import render_json
 
 MOST_RUNNING = 10_000  #: `index.max_result_window`: OpenSearch gives no more at once
@@ -198,11 +198,17 @@ class ClusterTaskStore:
 
     def _search(self, search: Search) -> list[Any]:
         # by the raw connection: this is on the way of every `_tasks`, most often for nothing
-        answer = self._documents.search(render_json(search.to_dict()), FOUND_ONLY, JSON)
+        payload = render_json(search.to_dict())
+
+        def ask() -> Reply:
+            answer = self._documents.search(payload, FOUND_ONLY, JSON)
+            if answer.status >= 400 and answer.status != 404:
+                raise refused(answer)
+            return answer
+
+        answer = until_it_counts(ask, deadline_s=CREATE_DEADLINE_S)  # 503 while the index is being made
         if answer.status == 404:
             return []
-        if answer.status >= 400:
-            raise refused(answer)
         hits = json.loads(answer.payload).get("hits", {}).get("hits", [])
         return [hit["_source"] for hit in hits]
 
