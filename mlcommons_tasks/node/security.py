@@ -33,7 +33,7 @@ class Security:
 
     #: PEM, for HTTP and for transport; what clients verify is its subject alternative names.
     certificate: Path
-    #: PEM, without a password.
+    #: PEM, PKCS #8 before 3.0, without a password.
     key: Path
     #: PEM: the authority of the certificate.
     authority: Path
