@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from flask import request
+from flask import g, request
 
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
@@ -108,7 +108,7 @@ class ClusterEdge:
         if self.alone:
             RestRequest.current().finish("task_id", *KNOWN)
             return empty_body(group_by)
-        _ = request.get_data(cache=True)
+        read_body()
         answer = ask(self.upstream, without(for_opensearch(RestRequest.current()), SHAPING))
         if answer.status != status:
             raise ClusterAnswer
@@ -157,6 +157,17 @@ class ClusterEdge:
         nodes = self.cluster.nodes() if query.group_by == "nodes" else {}
         now = self.clock.now_in_millis()
         return merged(body, query.group_by, entries, nodes, now, detailed=query.detailed, human=query.human)
+
+
+def read_body() -> None:
+    """Read the request's body, so that its connection serves again; the cluster may have to see it later."""
+    request.get_data(cache=True)
+    g.body_was_read = True
+
+
+def body_was_read() -> bool:
+    """Say whether `read_body` has the body of the request in hand."""
+    return bool(g.get("body_was_read"))
 
 
 def not_found(wanted: TaskId) -> TaskNotFound:

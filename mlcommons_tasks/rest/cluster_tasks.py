@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import time
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
 from mlcommons_tasks.errors import ServerError, StatusError
 from mlcommons_tasks.rest.cat_tasks import add_cat_tasks
-from mlcommons_tasks.rest.cluster_edge import ClusterAnswer, ClusterEdge, TaskNotFound, empty_body, not_found
+from mlcommons_tasks.rest.cluster_edge import (
+    ClusterAnswer,
+    ClusterEdge,
+    TaskNotFound,
+    body_was_read,
+    empty_body,
+    not_found,
+)
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.proxy import ask, forward
 from mlcommons_tasks.rest.task_query import for_opensearch
@@ -31,7 +38,7 @@ def cluster_tasks_blueprint(edge: ClusterEdge) -> Blueprint:
     @routes.errorhandler(ClusterAnswer)
     def pass_through(_: ClusterAnswer) -> Response:
         target = for_opensearch(RestRequest.current())
-        return forward(edge.upstream, target=target, was_read=request.method != "GET")
+        return forward(edge.upstream, target=target, was_read=body_was_read())
 
     @routes.get("/_tasks")
     def list_tasks() -> Response:
