@@ -15,6 +15,7 @@ from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.task import TaskState
 
+ALIVE_S = 1.0  #: how often it is looked whether the processes of such tasks live
 LOOK_S = 0.1  #: how often a task that is waited for is looked at, as OpenSearch does
 
 
@@ -81,6 +82,7 @@ class ClusterTasks:
             StoreUnavailable, UpstreamError: those of other replicas could not be read.
         """
         left = {str(task.id): task for task in tasks if not task.completed}
+        alive_until = 0.0
         while True:
             elsewhere = []
             for key, task in list(left.items()):
@@ -93,6 +95,9 @@ class ClusterTasks:
             if elsewhere:
                 for key in set(elsewhere) - self._store.unfinished(elsewhere):
                     del left[key]
+                if time.monotonic() > alive_until:
+                    alive_until = time.monotonic() + ALIVE_S
+                    self._leave_the_dead(left)
             rest = until - time.monotonic()
             if not left or rest <= 0:
                 return list(left.values())
@@ -138,6 +143,15 @@ class ClusterTasks:
         """Say of no training that it has ended before the other replicas can see that."""
         if live.ended_event.is_set() and not self._membership.is_alone():
             self._registry.await_written(live)
+
+    def _leave_the_dead(self, left: dict[str, ClusterTask]) -> None:
+        """Wait no longer for trainings whose processes died."""
+        now = self._clock.now_in_millis()
+        owners = {task.owner for task in left.values()} - {self._registry.owner}
+        dead = {owner for owner in owners if not self._store.owner_lives(owner, now)}
+        for key, task in list(left.items()):
+            if task.owner in dead:
+                del left[key]
 
     def _await_one(self, task: ClusterTask, timeout_s: float) -> None:
         live = self._registry.find(task.id)

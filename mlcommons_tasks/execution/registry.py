@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.5  #: how often this process looks for cancellations
 LEASE_S = 15.0  #: how long others believe that this process lives
+CLOSE_S = 5.0  #: how long the end waits for an OpenSearch that hangs
 RENEW_S = 4.0
 EPOCH_IN_MILLIS = 1_767_225_600_000  #: 2026-01-01: numbers of tasks count milliseconds from here
 
@@ -149,7 +150,7 @@ class Registry:
             self._changed.notify_all()
             threads = list(self._threads)
         for thread in threads:
-            thread.join()
+            thread.join(CLOSE_S)
         if self._lease_until:
             with self._lock:  # callers of some may wait still
                 left = [key for key, task in self._announced.items() if task.ml_task_id is None]

@@ -55,6 +55,17 @@ def test_a_training_is_listed_by_both(two: tuple[Replica, Replica]) -> None:
         assert found.outcome == DONE
 
 
+def test_nobody_waits_for_the_training_of_a_dead_process(two: tuple[Replica, Replica]) -> None:
+    """It does not end, and its process is not there to end it."""
+    here, there = two
+    task = there.announced("ml-1").snapshot()
+    with here.index.lock:
+        here.index.documents[there.registry.owner]["lease_until"] = 0
+    began = time.monotonic()
+    assert here.cluster.wait([task], began + PATIENCE_S) == []
+    assert time.monotonic() - began < PATIENCE_S / 2
+
+
 def test_the_trainings_of_a_dead_process_do_not_run(two: tuple[Replica, Replica]) -> None:
     """Its lease is over; results that it left are there still."""
     here, there = two
