@@ -27,19 +27,27 @@ from mlcommons_tasks.rest.exchange import LONGEST_BODY, compress
 from mlcommons_tasks.rest.failures import handle_failures
 from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
+from mlcommons_tasks.rest.passage import Passage
 from mlcommons_tasks.rest.proxy import NAME as PROXY
 from mlcommons_tasks.rest.proxy import forward, is_forwarded, proxy_blueprint
-from mlcommons_tasks.rest.routing import ElsewhereConverter, ExactMethodsRule, RawPaths, SegmentConverter
+from mlcommons_tasks.rest.routing import (
+    ElsewhereConverter,
+    ExactMethodsRule,
+    RawPaths,
+    SegmentConverter,
+    own_segments,
+)
 from mlcommons_tasks.rest.tasks import tasks_blueprint
 from mlcommons_tasks.rest.train import train_blueprint
 from mlcommons_tasks.store.cluster import Cluster, ClusterFacts, wait_for_cluster
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
 from mlcommons_tasks.store.connection import Client, open_client
+from mlcommons_tasks.store.endpoint import Endpoint
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.security import Security
 from mlcommons_tasks.store.sources import SourceIndex
 from mlcommons_tasks.store.tasks import TaskStore
-from mlcommons_tasks.store.upstream import Endpoint, Upstream
+from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.versions import profile_of
 
 EXTENSION = "mlcommons_tasks"  #: where an app keeps its `Service`
@@ -85,7 +93,8 @@ def endpoint_of(settings: Settings) -> Endpoint:
     """Return where the settings say that OpenSearch is.
 
     Raises:
-        SettingsError: they name no URL; an embedded node is started by the server, not by the app.
+        SettingsError: they name no URL; an embedded node is started by the server, not by the app. Or the password's
+            file cannot be read.
     """
     if settings.opensearch in (EMBEDDED, MEMORY):
         raise SettingsError(
@@ -95,9 +104,11 @@ def endpoint_of(settings: Settings) -> Endpoint:
     return Endpoint.at(
         settings.opensearch,
         settings.username,
-        settings.password,
+        settings.read_password(),
         ca_file=settings.ca_file,
         insecure=settings.insecure,
+        client_cert=settings.client_cert,
+        client_key=settings.client_key,
     )
 
 
@@ -131,7 +142,7 @@ def create_app(
     cluster = Cluster(client)
     if facts is None:
         facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
-    upstream = Upstream(endpoint, connections=settings.threads * 2)
+    upstream = Upstream(endpoint, connections=settings.threads * 2, timeout_s=settings.timeout)
     tasks, models = TaskStore(client, upstream, profile), ModelStore(client, upstream, profile)
     sources = SourceIndex(upstream)
     pool = TrainingPool(settings.trainings, warm_up)
@@ -157,6 +168,8 @@ def create_app(
     app.register_blueprint(proxy_blueprint(upstream))
     refuse_early(app, elsewhere={PROXY, CLUSTER_TASKS}, forwards_unknown=facts.has_ml_commons)
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)
+    if (ours := own_segments(app.url_map.iter_rules(), PROXY)) is not None:
+        app.wsgi_app = Passage(app.wsgi_app, upstream, ours)  # type: ignore[method-assign]
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     says_version = profile.says_version and int(facts.version.split(".")[0]) >= FIRST_WITH_VERSION_HEADER
     version = f"OpenSearch/{facts.version} (opensearch)" if says_version else None

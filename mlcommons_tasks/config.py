@@ -6,10 +6,12 @@ A flag wins over the environment, the environment over the default.
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, get_type_hints
+from urllib.parse import unquote, urlsplit
 
 from mlcommons_tasks import versions
 
@@ -19,6 +21,8 @@ PREFIX = "MLCOMMONS_TASKS_"
 #: What people already export for their clients.
 FAMILIAR = {"opensearch": "OPENSEARCH_URL", "username": "OPENSEARCH_USERNAME", "password": "OPENSEARCH_PASSWORD"}
 MAX_PORT = 65_535
+#: Of these two the environment gives neither where a flag gives one.
+PASSWORDS = frozenset({"password", "password_file"})
 
 
 class SettingsError(ValueError):
@@ -32,11 +36,18 @@ class Settings:
     Attributes:
         host: the address to listen on.
         port: the port to listen on; 0 picks a free one.
-        opensearch: `embedded`, `memory` or the URL of an OpenSearch 2.x or 3.x.
+        opensearch: `embedded`, `memory` or the URL of an OpenSearch 2.x or 3.x; several, with commas between, if its
+            nodes have one each. An account in it becomes `username` and `password`.
         username: the service's own account at OpenSearch.
         password: its password.
+        password_file: a file with nothing but its password.
         ca_file: the certificates to trust for an https URL; without it the system's.
         insecure: do not verify OpenSearch's certificate.
+        client_cert: the certificate that is shown to OpenSearch.
+        client_key: its key, unless that is in the same file.
+        timeout: seconds that OpenSearch may stay silent while it owes an answer.
+        cert: the certificate that is shown to callers; with it the service speaks https.
+        key: its key, unless that is in the same file.
         opensearch_version: the version of the embedded node.
         ml_commons_version: the version of ML Commons that is emulated, from 1.3 to 3.6.
         data_dir: where the embedded node keeps its data; without it in a temporary folder.
@@ -53,8 +64,14 @@ class Settings:
     opensearch: str = EMBEDDED
     username: str | None = None
     password: str | None = dataclasses.field(default=None, repr=False)
+    password_file: Path | None = None
     ca_file: Path | None = None
     insecure: bool = False
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    timeout: float = 120.0
+    cert: Path | None = None
+    key: Path | None = None
     opensearch_version: str = "3.6.0"
     ml_commons_version: str = versions.DEFAULT
     data_dir: Path | None = None
@@ -74,6 +91,8 @@ class Settings:
                 raise SettingsError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not self.wait >= 0:
             raise SettingsError(f"wait must not be negative, not {self.wait:g}")
+        if not 0 < self.timeout < math.inf:
+            raise SettingsError(f"timeout must be a number of seconds above 0, not {self.timeout:g}")
         try:
             versions.profile_of(self.ml_commons_version)
         except versions.UnknownVersionError as error:
@@ -81,15 +100,42 @@ class Settings:
             raise SettingsError(f"ml_commons_version must be {known}, not {self.ml_commons_version}") from error
         if self.data_dir is not None and self.opensearch != EMBEDDED:
             raise SettingsError(f"data_dir is the embedded node's: with opensearch {MEMORY} or a URL it has no meaning")
-        if self.opensearch in (EMBEDDED, MEMORY):
-            return
+        self._check_files()
+        if self.opensearch not in (EMBEDDED, MEMORY):
+            self._take_account_out()
+
+    def _check_files(self) -> None:
+        if self.password is not None and self.password_file is not None:
+            raise SettingsError("password and password_file cannot both be given")
+        for cert, key in (("client_cert", "client_key"), ("cert", "key")):
+            if getattr(self, key) is not None and getattr(self, cert) is None:
+                raise SettingsError(f"{key} is of no use without {cert}")
+
+    def _take_account_out(self) -> None:
+        """Keep the URL, which is shown, without the account, which is not."""
+        urls, account = addresses(self.opensearch)
+        object.__setattr__(self, "opensearch", ",".join(urls))
+        if account is not None and self.username in (None, account.username):
+            object.__setattr__(self, "username", account.username)
+            if self.password_file is None:
+                object.__setattr__(self, "password", self.password or account.password)
+
+    def read_password(self) -> str | None:
+        """Return the account's password, from its file if it is in one.
+
+        Raises:
+            SettingsError: the file cannot be read, or is empty.
+        """
+        if self.password_file is None:
+            return self.password
         try:
-            parts = urlsplit(self.opensearch)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:
-            usable = False
-        if not usable:  # what it is may hold a password
-            raise SettingsError(f"opensearch must be {EMBEDDED}, {MEMORY} or a URL such as https://localhost:9200")
+            password = self.password_file.read_text("utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise SettingsError(f"password_file {self.password_file} cannot be read: {reason}") from None
+        if not password:
+            raise SettingsError(f"password_file {self.password_file} is empty")
+        return password
 
     @classmethod
     def resolve(cls, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -100,15 +146,64 @@ class Settings:
         """
         values: dict[str, Any] = {}
         types = get_type_hints(cls)
+        decided = PASSWORDS if any(flags.get(name) is not None for name in PASSWORDS) else frozenset()
         for field in dataclasses.fields(cls):
             if flags.get(field.name) is not None:
                 values[field.name] = flags[field.name]
+            if flags.get(field.name) is not None or field.name in decided:
                 continue
             for variable in (PREFIX + field.name.upper(), FAMILIAR.get(field.name, "")):
                 if environment.get(variable):
                     values[field.name] = _converted(variable, environment[variable], types[field.name])
                     break
         return cls(**values)
+
+
+class Account(NamedTuple):
+    """A user of OpenSearch; has no text, so that none is shown."""
+
+    username: str | None
+    password: str | None
+
+    def __repr__(self) -> str:
+        return "Account(…)"
+
+
+def addresses(text: str) -> tuple[tuple[str, ...], Account | None]:
+    """Return the URLs that a text has, with commas between, and the account in them, which is taken out.
+
+    Raises:
+        SettingsError: one is no URL, or they differ in more than host and port. What they are is not said: they may
+            hold a password.
+    """
+    found = [_address(url.strip()) for url in re.split(r",(?=\s*https?://)", text)]
+    alike = {(scheme, path, account) for scheme, _, path, account in found}
+    if len(alike) > 1:
+        raise SettingsError(
+            "several URLs of opensearch must be of one cluster: all http or all https, with one path and one account"
+            " (give it to each, or as username and password)"
+        )
+    urls = dict.fromkeys(f"{scheme}://{netloc}{path}" for scheme, netloc, path, _ in found)
+    return tuple(urls), found[0][3]
+
+
+def _address(url: str) -> tuple[str, str, str, Account | None]:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or re.search(r"[\s,]", parts.netloc.rpartition("@")[2]):
+        raise SettingsError(
+            f"opensearch must be {EMBEDDED}, {MEMORY}, a URL such as https://localhost:9200, or several with commas"
+            " between"
+        )
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else f"{parts.hostname}"
+    port = f":{parts.port}" if parts.port else ""
+    account = None
+    if parts.username is not None:
+        account = Account(unquote(parts.username) or None, unquote(parts.password or "") or None)
+    return parts.scheme, f"{host}{port}", parts.path.rstrip("/"), account
 
 
 def _converted(variable: str, text: str, kind: Any) -> Any:

@@ -14,6 +14,7 @@
     ├── PayloadTooLarge             413
     ├── IndexNotFound               404 index_not_found_exception
     ├── StoreUnavailable            503, OpenSearch cannot be reached
+    │   └── StoreTooSlow            or did not answer in time
     └── UpstreamError               an answer of OpenSearch itself, passed on verbatim
     StartError                      the service cannot start: reason, hint, tail of a log
 
@@ -150,6 +151,10 @@ class StoreUnavailable(TaskPluginError):
 
     status = 503
     type = "cluster_block_exception"
+
+
+class StoreTooSlow(StoreUnavailable):
+    """OpenSearch did not answer in time; nobody knows what it did."""
 
 
 def error_of(failure: Failure, asked_for: str = "") -> TaskPluginError:

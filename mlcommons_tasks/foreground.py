@@ -13,13 +13,17 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import ParseException
+from gunicorn.http.message import Request
+from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import ThreadWorker
 
 from mlcommons_tasks.app import EXTENSION, create_app
 from mlcommons_tasks.config import Settings
 from mlcommons_tasks.netty import broken_body, prepare, refusal, served
 from mlcommons_tasks.rest.exchange import LONGEST_BODY
+from mlcommons_tasks.rest.passage import HEAD
 from mlcommons_tasks.store.cluster import ClusterFacts
+from mlcommons_tasks.tls import server_context
 
 DRAIN_S = 2  #: how long running requests and trainings may take once the service is told to stop
 END_S = 5  #: how long a worker may take to end in all, the last states of its tasks written
@@ -99,6 +103,18 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # likewise
             self.log.info("the client went away")
 
 
+class _Request(Request):  # type: ignore[misc]  # likewise
+    """gunicorn's request, with the lines of its headers as they were sent."""
+
+    head = b""
+
+    def parse_headers(self, data: bytes, from_trailer: bool = False) -> Any:
+        """Keep what is parsed."""
+        if not from_trailer:
+            self.head = data
+        return super().parse_headers(data, from_trailer)
+
+
 class _Body:
     """A request's body; one that is broken ends like one whose sender went away."""
 
@@ -140,8 +156,9 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
             "limit_request_field_size": LONGEST_HEADER,
             "loglevel": "warning",
             "control_socket_disable": True,
-            "permit_obsolete_folding": True,
+            "http_parser": "python",  # of which `_Request` keeps the head
             "pre_request": lambda _worker, request: prepare(request, LONGEST_BODY),
+            **self._tls(),
             "post_fork": self._after_fork,
             "post_worker_init": self._after_start,
             "worker_exit": self._before_end,
@@ -150,12 +167,22 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
 
+    def _tls(self) -> dict[str, Any]:
+        cert, key = self._settings.cert, self._settings.key
+        if cert is None:
+            return {}
+        context = server_context(cert, key)  # once, where gunicorn would read the files for each connection
+        return {"certfile": str(cert), "keyfile": str(key or cert), "ssl_context": lambda _config, _default: context}
+
     def load(self) -> Any:
         """Build the application, in the worker."""
         app = create_app(self._settings, facts=self._facts)
         self.service = app.extensions[EXTENSION]
 
+        RequestParser.mesg_class = _Request
+
         def serve(environ: dict[str, Any], start_response: Any) -> Any:
+            environ[HEAD] = start_response.__self__.req.head
             environ["wsgi.input"] = _Body(environ["wsgi.input"])
             return served(app, environ, start_response)
 

@@ -42,6 +42,7 @@ _LIMITS = {
     LimitRequestHeaders: ("HTTP header is larger than 16384 bytes.", "too_long_http_header_exception"),
 }
 _NOT_IN_A_NAME = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
+_TRANSFER_CODING = re.compile(r"(?:(?:gzip|deflate)[ \t]*,[ \t]*)?chunked", re.IGNORECASE)  # Netty unpacks these two
 _LONE_LINE_FEED = "Line Feed must be preceded by Carriage Return when terminating HTTP start- and header field-lines"
 
 StartResponse = Callable[..., Any]
@@ -55,6 +56,7 @@ def prepare(request: Any, longest_body: int) -> None:
 
     Raises:
         LimitRequestHeaders: all headers together are too long.
+        InvalidHeader: a transfer coding by which requests are smuggled.
     """
     if sum(len(name) + len(value) + 4 for name, value in request.headers) > LONGEST_HEADERS:
         raise LimitRequestHeaders("all headers together")
@@ -65,6 +67,8 @@ def prepare(request: Any, longest_body: int) -> None:
             if name == OPAQUE_ID and value != seen[name]:
                 kept.append((REPEATED_HEADER, "X-Opaque-Id"))
             continue
+        if name == "TRANSFER-ENCODING" and not _TRANSFER_CODING.fullmatch(value):
+            raise InvalidHeader(name, req=request)
         seen[name] = value
         kept.append((name, value))
         if name == "CONTENT-LENGTH" and int(value) > longest_body:

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mlcommons_tasks.backend import Progress, Running, backend_for
 from mlcommons_tasks.config import EMBEDDED, Settings
 from mlcommons_tasks.errors import StartError
+from mlcommons_tasks.tls import server_context
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -65,10 +67,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address_of(listener: socket.socket) -> str:
+def address_of(listener: socket.socket, scheme: str = "http") -> str:
     """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def serve(
@@ -88,6 +90,7 @@ def serve(
     Raises:
         StartError: the service cannot start.
     """
+    tls = _tls_of(settings)
     with (
         contextlib.closing(listen(settings.host, settings.port)) as listener,
         _Interrupts() as interrupts,
@@ -103,7 +106,9 @@ def serve(
         facts = ClusterFacts(backend.version, has_ml_commons=False) if backend.version else _facts(over, on_wait)
         if facts.has_ml_commons:
             on_ml_commons()
-        ready = Ready(address_of(listener), backend.kind, _shown(over), facts.version, os.getpid())
+        ready = Ready(
+            address_of(listener, "https" if tls else "http"), backend.kind, _shown(over), facts.version, os.getpid()
+        )
         backend.speed_up_next_start()
         interrupts.obey()
         with contextlib.closing(creating) if creating else contextlib.nullcontext():
@@ -134,24 +139,34 @@ def running_service(
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     from mlcommons_tasks.app import EXTENSION, create_app
+    from mlcommons_tasks.rest.passage import HEAD
 
     class QuietHandler(WSGIRequestHandler):
-        """Logs requests where a library should."""
+        """Logs requests where a library should, and keeps headers as they were sent."""
+
+        def make_environ(self) -> dict[str, Any]:
+            """Tell the application the lines of the headers."""
+            lines = [f"{name}: {' '.join(value.split())}" for name, value in self.headers.items()]
+            return {**super().make_environ(), HEAD: "\r\n".join(lines).encode("latin-1")}
 
         def log(self, type: str, message: str, *args: Any) -> None:
             log.debug("%s: " + message, type, *args)
 
     settings = dataclasses.replace(settings or Settings(port=0), **changes)
+    tls = _tls_of(settings)
     with Running(backend_for(settings, progress)) as backend:
         backend.wait_ready(settings.wait)
         app = create_app(dataclasses.replace(settings, opensearch=backend.url, data_dir=None))
-        server = make_server(settings.host, settings.port, app, threaded=True, request_handler=QuietHandler)
+        server = make_server(
+            settings.host, settings.port, app, threaded=True, request_handler=QuietHandler, ssl_context=tls
+        )
         server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadingMixIn
         server.block_on_close = False  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield RunningService(f"http://{settings.host}:{server.port}", backend.url, app)
+            scheme = "https" if tls else "http"
+            yield RunningService(f"{scheme}://{settings.host}:{server.port}", backend.url, app)
         finally:
             server.shutdown()
             thread.join()
@@ -197,6 +212,11 @@ class _Interrupts:
         self._asked = True
         if not self._held_back:
             raise SystemExit(0)
+
+
+def _tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """Return how to speak to callers, None for http; what cannot be used is found before anything is started."""
+    return server_context(settings.cert, settings.key) if settings.cert else None
 
 
 def _facts(settings: Settings, on_wait: Callable[[str], None]) -> ClusterFacts:

@@ -22,9 +22,9 @@ def seed(paths: tuple[Path, ...], url: str, ca_file: Path | None) -> None:
 
     from mlcommons_tasks.cli.console import note, stderr
     from mlcommons_tasks.errors import StartError
+    from mlcommons_tasks.store.endpoint import Endpoint
     from mlcommons_tasks.store.seeding import bulk_files, read_actions
     from mlcommons_tasks.store.seeding import seed as load
-    from mlcommons_tasks.store.upstream import Endpoint
 
     if not url.startswith(("http://", "https://")):
         raise StartError("--url must be a URL such as http://127.0.0.1:9201")

@@ -26,15 +26,26 @@ mlcommons-tasks is ready at {url} over {opensearch}
 Ctrl-C stops it.
 """
 
+FILE = click.Path(path_type=Path)
+
 
 @click.command()
 @click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="The port to listen on; 0 picks a free one.  [default: 9201]")
-@click.option("--opensearch", help="embedded, memory, or the URL of an OpenSearch.  [default: embedded]")
+@click.option(
+    "--opensearch",
+    help="embedded, memory, or the URL of an OpenSearch; several with commas between.  [default: embedded]",
+)
 @click.option("--username", help="The service's account at OpenSearch.")
-@click.option("--password", help="Its password; better given as OPENSEARCH_PASSWORD, which no process list shows.")
-@click.option("--ca-file", type=click.Path(path_type=Path), help="Certificates to trust for an https URL.")
+@click.option("--password", help="Its password, which process lists show: better --password-file.")
+@click.option("--password-file", type=FILE, help="A file with its password; or set OPENSEARCH_PASSWORD.")
+@click.option("--ca-file", type=FILE, help="Certificates to trust for an https URL.")
 @click.option("--insecure", is_flag=True, default=None, help="Do not verify OpenSearch's certificate.")
+@click.option("--client-cert", type=FILE, help="A certificate to show to OpenSearch.")
+@click.option("--client-key", type=FILE, help="Its key, unless that is in the same file.")
+@click.option("--timeout", type=float, help="Seconds that OpenSearch may take to answer.  [default: 120]")
+@click.option("--cert", type=FILE, help="A certificate to show to callers: the service speaks https.")
+@click.option("--key", type=FILE, help="Its key, unless that is in the same file.")
 @click.option("--opensearch-version", help="The version of the embedded node.  [default: 3.6.0]")
 @click.option("--ml-commons-version", help="The version of ML Commons to answer as, from 1.3 to 3.6.  [default: 3.6.0]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the embedded node's data here.")

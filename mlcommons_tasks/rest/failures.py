@@ -54,6 +54,12 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, 
             error.status = profile.number_out_of_range
         return error_reply(error_body(error), error.status)
 
+    def forwarded() -> Response:
+        try:
+            return forward_unknown()  # type: ignore[misc]  # asked for where there is one
+        except TaskPluginError as error:  # no handler looks after one that a handler raises
+            return plugin_error(error)
+
     @app.errorhandler(MethodNotAllowed)
     def method_not_allowed(error: MethodNotAllowed) -> Response:
         allowed = sorted(error.valid_methods or [])
@@ -61,7 +67,7 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, 
         if request.method == "OPTIONS":
             return Response(b"", headers=headers, content_type="text/plain; charset=UTF-8")
         if forward_unknown is not None and request.method != "HEAD":
-            return forward_unknown()
+            return forwarded()
         if isinstance(error, UnexpectedMethod):
             return error_reply(unexpected_method_body(allowed), 405, headers)
         return error_reply(method_not_allowed_body(_uri(), request.method, allowed), 405, headers)
@@ -69,7 +75,7 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, 
     @app.errorhandler(NotFound)
     def no_handler(_: NotFound) -> Response:
         if forward_unknown is not None:
-            return forward_unknown()
+            return forwarded()
         if request.method == "OPTIONS":
             return Response(b"", content_type="text/plain; charset=UTF-8")
         try:

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
-
-import urllib3
 from flask import Blueprint, Response, request
-from werkzeug.http import is_hop_by_hop_header
+from werkzeug.exceptions import ClientDisconnected
 
-from mlcommons_tasks.errors import PayloadTooLarge, StoreUnavailable, TaskPluginError
-from mlcommons_tasks.rest.exchange import LONGEST_BODY
+from mlcommons_tasks.errors import StoreUnavailable
+from mlcommons_tasks.rest.passage import FAILURE, SET_ANEW, TARGET, Passed, as_gateway, end_to_end, headers_of, send_on
+from mlcommons_tasks.rest.patience import patience
 from mlcommons_tasks.rest.routing import EVERY_METHOD
-from mlcommons_tasks.store.upstream import ByteStream, Reply, Upstream
+from mlcommons_tasks.store.upstream import Reply, Upstream
 
 NAME = "proxy"
-CHUNK_SIZE = 64 * 1024
-TARGET = "mlcommons_tasks.target"
 FORWARDED = "mlcommons_tasks.forwarded"
-WITHOUT_BODY = frozenset({204, 304})
-SET_ANEW = frozenset({"host", "content-length", "expect"})  #: headers that each connection has of its own
-
-
-class SupportsItems(Protocol):
-    """The headers of a request or of an answer."""
-
-    def items(self) -> Iterable[tuple[str, str]]:
-        """Return names and values, a name as often as it was sent."""
-
-
-class BadGateway(TaskPluginError):
-    """502: OpenSearch is gone or refuses connections."""
-
-    status = 502
-    type = "connect_transport_exception"
+#: Headers of a request of which another, without a body, has its own.
+OF_THE_BODY = frozenset({"accept", "accept-encoding", "content-type", "content-encoding", "user-agent"})
 
 
 def proxy_blueprint(upstream: Upstream) -> Blueprint:
@@ -43,7 +24,12 @@ def proxy_blueprint(upstream: Upstream) -> Blueprint:
     @routes.route("/", methods=EVERY_METHOD)
     @routes.route("/<elsewhere:_path>", methods=EVERY_METHOD)
     def forward_elsewhere(_path: str = "") -> Response:
-        return forward(upstream)
+        if (failure := request.environ.get(FAILURE)) is not None:
+            raise failure
+        try:
+            return forward(upstream)
+        except StoreUnavailable as error:
+            raise as_gateway(error) from error
 
     return routes
 
@@ -55,68 +41,39 @@ def forward(upstream: Upstream, *, was_read: bool = False, target: str | None = 
     request's own.
 
     Raises:
-        BadGateway: OpenSearch cannot be reached.
+        StoreUnavailable: OpenSearch cannot be reached, or did not answer in time.
         PayloadTooLarge: the body is longer than OpenSearch takes; it would not read it to the end.
     """
-    length = request.content_length
-    if (length or 0) > LONGEST_BODY:
-        raise PayloadTooLarge(None)
-    headers = [(name, value) for name, value in _end_to_end(request.headers) if name.lower() not in SET_ANEW]
-    headers += [
-        (name, urllib3.util.SKIP_HEADER) for name in ("User-Agent", "Accept-Encoding") if name not in request.headers
-    ]
-    chunked = length is None and "chunked" in request.headers.get("Transfer-Encoding", "").lower()
-    body: ByteStream | Iterator[bytes] | bytes | None = None
-    if was_read:
-        body, chunked = request.get_data(), False
-        headers.append(("Content-Length", str(len(body))))
-    elif chunked:
-        body = iter(lambda: request.stream.read(CHUNK_SIZE), b"")
-    elif length is not None:
-        headers.append(("Content-Length", str(length)))
-        body = request.stream if length else b""
+    payload = request.get_data() if was_read else None
+    environ = request.environ
     try:
-        answer = upstream.open(request.method, target or request.environ[TARGET], headers, body, chunked=chunked)
-    except StoreUnavailable as error:
-        raise BadGateway(error.reason) from error
-    request.environ[FORWARDED] = True
-    response = Response(_pieces(answer), status=f"{answer.status} {answer.reason or ''}", direct_passthrough=True)
-    if request.method == "HEAD" or answer.status in WITHOUT_BODY:
-        answer.drain_conn()  # there is nothing to read, and the connection serves again
-        response.response = ()
+        passed = Passed(send_on(upstream, environ, target or environ[TARGET], payload=payload), environ)
+    except ConnectionResetError as error:
+        raise ClientDisconnected from error
+    environ[FORWARDED] = True
+    response = Response(passed, status=passed.status, direct_passthrough=True)
     response.headers.clear()
-    for name, value in _end_to_end(answer.headers):
+    for name, value in passed.headers:
         response.headers.add(name, value)
     return response
 
 
-def ask(upstream: Upstream, target: str, method: str | None = None) -> Reply:
-    """Send OpenSearch a request without a body in the caller's name, and return the whole answer, as JSON.
+def ask(upstream: Upstream, target: str, method: str | None = None, payload: bytes | None = None) -> Reply:
+    """Send OpenSearch a request in the caller's name, with a body of ours or none; return the whole answer, as JSON.
 
     Raises:
         StoreUnavailable: OpenSearch cannot be reached.
     """
-    own = SET_ANEW | {"accept", "accept-encoding", "content-type", "content-encoding", "user-agent"}
-    headers = [(name, value) for name, value in _end_to_end(request.headers) if name.lower() not in own]
-    return upstream.request(method or request.method, target, [*headers, ("Accept", "application/json")])
+    own = SET_ANEW | OF_THE_BODY
+    headers = [(name, value) for name, value in end_to_end(headers_of(request.environ)) if name.lower() not in own]
+    method = method or request.method
+    wait_s = patience(method, target, upstream.timeout_s)
+    headers.append(("Accept", "application/json"))
+    if payload is not None:
+        headers.append(("Content-Type", "application/json"))
+    return upstream.request(method, target, headers, payload, timeout_s=wait_s)
 
 
 def is_forwarded() -> bool:
     """Say whether the answer to the request in hand is OpenSearch's own."""
     return bool(request.environ.get(FORWARDED))
-
-
-def _end_to_end(headers: SupportsItems) -> list[tuple[str, str]]:
-    """Return the headers that concern more than one connection."""
-    listed = [value for name, value in headers.items() if name.lower() == "connection"]
-    named = {name.strip().lower() for name in ",".join(listed).split(",")}
-    return [
-        (name, value) for name, value in headers.items() if not is_hop_by_hop_header(name) and name.lower() not in named
-    ]
-
-
-def _pieces(answer: urllib3.response.BaseHTTPResponse) -> Iterator[bytes]:
-    try:
-        yield from answer.stream(CHUNK_SIZE, decode_content=False)
-    finally:
-        answer.close()  # a connection that was read to its end went back to the pool; one that was not must not

@@ -7,9 +7,9 @@ and a segment that stands in the table as it is, such as `_search`, is never an 
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from werkzeug.routing import BaseConverter, Rule
 
@@ -17,6 +17,8 @@ from mlcommons_tasks.wire.content_encoding import BrokenContent
 
 ML_PREFIX = "/_plugins/_ml"
 EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"]
+
+_WHOLE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*(.*)")
 
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -70,10 +72,23 @@ class RawPaths:
 
 
 def raw_target(environ: dict[str, Any]) -> str:
-    """Return the path and query of the request line as they were sent; what may stand before the path is dropped."""
+    """Return the path and query of the request line as they were sent.
+
+    A scheme and a host before them are dropped, and a host alone, which CONNECT has: OpenSearch is the only one we
+    speak to.
+    """
     target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "/")
-    if target.startswith("/"):
+    if target.startswith("/") or target == "*":
         return target
-    parts = urlsplit(target)
-    path = parts.path if parts.scheme in ("http", "https") and parts.path.startswith("/") else "/"
-    return f"{path}?{parts.query}" if parts.query else path
+    found = _WHOLE_URL.fullmatch(target)
+    rest = found[1] if found else ""
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def own_segments(rules: Iterable[Rule], forwarding: str) -> frozenset[str] | None:
+    """Return the first segments of the paths of all rules but those of the blueprint `forwarding`.
+
+    None if one of them may begin with anything.
+    """
+    firsts = {rule.rule.split("/")[1] for rule in rules if not rule.endpoint.startswith(f"{forwarding}.")}
+    return None if any("<" in first for first in firsts) else frozenset(firsts)

@@ -19,7 +19,8 @@ from opensearchpy.exceptions import ConnectionError as TransportFailure
 from opensearchpy.exceptions import ConnectionTimeout, NotFoundError, TransportError
 
 from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginError, UpstreamError
-from mlcommons_tasks.store.upstream import Endpoint, Reply
+from mlcommons_tasks.store.endpoint import Endpoint
+from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ Result = TypeVar("Result")
 RETRYABLE = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
+DEAD_FOR_S = 1.0  #: how long an address that cannot be reached is left alone, the first time; twice that the next
 
 
 class CertificateRefused(StoreUnavailable):
@@ -38,12 +40,19 @@ class CertificateRefused(StoreUnavailable):
 
 def open_client(endpoint: Endpoint) -> Client:
     """Return an opensearch-py client for the service's own account; nothing is sent yet."""
-    options: dict[str, Any] = {"timeout": 60, "max_retries": 0, "pool_maxsize": 32, "headers": endpoint.authorization}
+    options: dict[str, Any] = {
+        "timeout": 60,
+        "max_retries": len(endpoint.urls) - 1,  # each once; what is sent twice is written as it was
+        "retry_on_status": (),
+        "dead_timeout": DEAD_FOR_S,
+        "pool_maxsize": 32,
+        "headers": endpoint.authorization,
+    }
     context = endpoint.ssl_context()
     if context is not None:
         options["ssl_context"] = context
         options["ssl_show_warn"] = False
-    return opensearchpy.OpenSearch(hosts=[endpoint.url], **options)
+    return opensearchpy.OpenSearch(hosts=list(endpoint.urls), **options)
 
 
 @contextlib.contextmanager

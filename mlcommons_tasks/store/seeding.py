@@ -12,8 +12,8 @@ import opensearchpy
 
 from mlcommons_tasks.errors import StartError, TaskPluginError
 from mlcommons_tasks.store.connection import open_client, translated
+from mlcommons_tasks.store.endpoint import Endpoint
 from mlcommons_tasks.store.mappings import MODEL_INDEX, TASK_INDEX, model_index_body, task_index_body
-from mlcommons_tasks.store.upstream import Endpoint
 
 LINES_AT_ONCE = 1000
 OWN_INDICES = {TASK_INDEX: task_index_body, MODEL_INDEX: model_index_body}

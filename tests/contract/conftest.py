@@ -10,11 +10,12 @@ from mlcommons_tasks.backend import Backend
 from mlcommons_tasks.store.cluster import Cluster
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
 from mlcommons_tasks.store.connection import open_client
+from mlcommons_tasks.store.endpoint import Endpoint
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, TASK_INDEX
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.sources import SourceIndex
 from mlcommons_tasks.store.tasks import TaskStore
-from mlcommons_tasks.store.upstream import Endpoint, Upstream
+from mlcommons_tasks.store.upstream import Upstream
 
 OURS = f"{TASK_INDEX},{MODEL_INDEX},{CLUSTER_TASK_INDEX}"
 

@@ -9,8 +9,9 @@ import pytest
 from mlcommons_tasks.cancellation import Cancellation, Cancelled
 from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, UpstreamError
 from mlcommons_tasks.model import MLModel
+from mlcommons_tasks.store.endpoint import Endpoint
 from mlcommons_tasks.store.mappings import MODEL_INDEX, TASK_INDEX, model_index_body, task_index_body
-from mlcommons_tasks.store.upstream import Endpoint, Upstream
+from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.task import FunctionName, InputType, MLTask
 from tests.contract.conftest import Stores
 

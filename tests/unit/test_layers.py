@@ -15,7 +15,7 @@ LAYERS = [
     {"_version"},
     {"versions"},
     {"errors", "config", "clock", "java", "cancellation"},
-    {"task", "cluster_task", "data_frame", "node.runtime"},
+    {"task", "cluster_task", "data_frame", "node.runtime", "tls"},
     {"model"},
     {"wire", "pipeline", "node.distribution", "node.guard"},
     {"store", "node"},
