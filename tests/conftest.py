@@ -9,6 +9,7 @@ import pytest
 from mlcommons_tasks import running_service
 from mlcommons_tasks.backend import Backend, MemoryBackend, Running
 from mlcommons_tasks.server import RunningService
+from tests.secured_node import SecuredNode, secured_node
 from tests.services import Service, service
 
 
@@ -42,4 +43,20 @@ def memory_server() -> Iterator[Backend]:
 def memory_service() -> Iterator[RunningService]:
     """A service in a thread over an in-memory OpenSearch."""
     with running_service(opensearch="memory") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def secured_cluster() -> Iterator[SecuredNode]:
+    """A real secured OpenSearch, with iris in it."""
+    with secured_node() as node:
+        node.client("admin").load_iris()
+        yield node
+
+
+@pytest.fixture(scope="session")
+def secured_service(secured_cluster: SecuredNode) -> Iterator[Service]:
+    """A service over the secured OpenSearch, with the account that is documented."""
+    flags = ("--opensearch", secured_cluster.url, "--ca-file", str(secured_cluster.ca_file))
+    with service(*flags, environment=secured_cluster.account("service").environment) as running:
         yield running

@@ -59,6 +59,7 @@ ROLES: Mapping[str, Role] = {
     "own_data": role("cluster_composite_ops", **{"mine*": ["crud", "create_index", "manage"]}),
     "tasks_viewer": role("cluster:monitor/tasks/lists", "cluster:monitor/task/get"),
     "tasks_canceller": role("cluster:monitor/tasks/lists", "cluster:monitor/task/get", "cluster:admin/tasks/cancel"),
+    "incomplete": role(),  # a test gives it more
     "ml_by_groups": role("ml_lookers"),
     "ml_by_wildcards": role("cluster:admin/opensearch/ml/tasks/*", "cluster:admin/opensearch/ml/?odels/get"),
 }
@@ -81,6 +82,7 @@ USERS: Mapping[str, tuple[str, ...]] = {
     "no_source": ("ml_full_access",),
     "tasks_viewer": ("tasks_viewer",),
     "tasks_canceller": ("tasks_canceller",),
+    "incomplete": ("incomplete",),
     "ml_grouped": ("ml_by_groups",),
     "ml_wild": ("ml_by_wildcards",),
     "nobody": (),
