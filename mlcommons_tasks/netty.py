@@ -85,9 +85,11 @@ def served(app: WsgiApp, environ: dict[str, Any], start_response: Any) -> Iterab
     if environ["REQUEST_METHOD"] not in METHODS or environ["SERVER_PROTOCOL"] not in VERSIONS:
         raise ConnectionResetError(errno.ECONNRESET, "no method or version that Netty knows")
     response = start_response.__self__  # gunicorn's own
-    _leave_out_headers(response)
+    theirs: list[str] = []
+    _leave_out_headers(response, theirs)
 
     def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        theirs[:] = [f"{name}: {value}\r\n" for name, value in headers if name.lower() in ("server", "date")]
         if ("Connection", "close") in headers:
             response.force_close()
         return start_response(status, headers, *exc_info)
@@ -95,15 +97,18 @@ def served(app: WsgiApp, environ: dict[str, Any], start_response: Any) -> Iterab
     return app(environ, start)
 
 
-def _leave_out_headers(response: Any) -> None:
-    """Keep gunicorn from naming itself and the time, and the connection where its state is what the client asked."""
+def _leave_out_headers(response: Any, theirs: list[str]) -> None:
+    """Keep gunicorn from naming itself and the time, and the connection where its state is what the client asked.
+
+    `theirs` are what OpenSearch, or what stands before it, says of itself, in place of gunicorn's own.
+    """
     default_headers = response.default_headers
 
     def needed() -> list[str]:
         left_out = ["Server:", "Date:", "Connection: keep-alive"]
         if response.req.should_close() and not response.must_close:
             left_out.append("Connection: close")
-        return [header for header in default_headers() if not header.startswith(tuple(left_out))]
+        return [header for header in default_headers() if not header.startswith(tuple(left_out))] + theirs
 
     response.default_headers = needed
 

@@ -14,7 +14,7 @@ from mlcommons_tasks.errors import PayloadTooLarge, StoreTooSlow, StoreUnavailab
 from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.patience import patience
 from mlcommons_tasks.rest.routing import EVERY_METHOD
-from mlcommons_tasks.store.http1 import Answer, Body, BodyLost
+from mlcommons_tasks.store.http1 import Answer, Body, BodyLost, ByteStream
 from mlcommons_tasks.store.upstream import Upstream
 
 TARGET = "mlcommons_tasks.target"
@@ -202,16 +202,21 @@ def _body_of(environ: dict[str, Any]) -> Body | None:
         if length > LONGEST_BODY:
             raise PayloadTooLarge(None)
         rest = _Announced(stream, length)
-        first = rest.read(FIRST)
+        first = _first_of(rest)
         return Body(first, rest if rest.left else None, length)
     coding = environ.get("HTTP_TRANSFER_ENCODING", "")
     if "chunked" not in coding.lower():
         return None
     limited = _Limited(stream)
-    first = limited.read(FIRST)
-    while len(first) < FIRST and (piece := limited.read(FIRST - len(first))):
-        first += piece
+    first = _first_of(limited)
     return Body(first, limited if len(first) == FIRST else None, None, coding)
+
+
+def _first_of(stream: ByteStream) -> bytes:
+    first = b""
+    while len(first) < FIRST and (piece := stream.read(FIRST - len(first))):
+        first += piece
+    return first
 
 
 class _Announced:
