@@ -138,7 +138,7 @@ def create_app(
     settings = settings or Settings.resolve({}, os.environ)
     profile = profile_of(settings.ml_commons_version)
     endpoint = endpoint_of(settings)
-    client = open_client(endpoint)
+    client = open_client(endpoint, settings.timeout)
     cluster = Cluster(client)
     if facts is None:
         facts = wait_for_cluster(cluster, endpoint.url, settings.wait)

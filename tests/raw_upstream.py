@@ -49,6 +49,7 @@ class RawUpstream:
     junk: list[bytes] = field(default_factory=list)  #: what came and was no whole request
     answers: dict[str, bytes | Act | None] = field(default_factory=dict)
     connections: int = 0
+    hang: threading.Event = field(default_factory=threading.Event)  #: set, nothing is answered any more
 
     @property
     def port(self) -> int:
@@ -127,6 +128,9 @@ def _serve(found: RawUpstream, behind: str, connection: socket.socket, number: i
         if watched:
             (found.requests.append if whole else lambda it: found.junk.append(it.head + it.body))(request)
         if not whole:
+            return
+        if found.hang.is_set():
+            threading.Event().wait(60)
             return
         usual = ok() if watched else _usual(behind, request)
         answer = found.answers.get(target.partition("?")[0], usual) if watched else usual

@@ -31,6 +31,7 @@ Result = TypeVar("Result")
 RETRYABLE = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
+LONGEST_WAIT_S = 60.0  #: for an answer to a request of our own
 DEAD_FOR_S = 1.0  #: how long an address that cannot be reached is left alone, the first time; twice that the next
 
 
@@ -38,10 +39,10 @@ class CertificateRefused(StoreUnavailable):
     """OpenSearch cannot be reached, and waiting does not help."""
 
 
-def open_client(endpoint: Endpoint) -> Client:
+def open_client(endpoint: Endpoint, timeout_s: float = LONGEST_WAIT_S) -> Client:
     """Return an opensearch-py client for the service's own account; nothing is sent yet."""
     options: dict[str, Any] = {
-        "timeout": 60,
+        "timeout": min(timeout_s, LONGEST_WAIT_S),
         "max_retries": len(endpoint.urls) - 1,  # each once; what is sent twice is written as it was
         "retry_on_status": (),
         "dead_timeout": DEAD_FOR_S,

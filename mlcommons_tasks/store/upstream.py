@@ -90,8 +90,10 @@ class Upstream:
                 except OSError as error:
                     if repeated or not request.may_go_again(connection):
                         raise _unavailable(url, error) from error
-                    repeated = connection.has_sent
                     problem = error
+                    repeated = connection.has_sent
+                    if repeated and not self._hosts.is_one:
+                        break
         raise _unavailable(url, problem) from problem
 
     def request(
