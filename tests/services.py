@@ -73,6 +73,7 @@ def start(command: Sequence[str], environment: dict[str, str] | None = None) -> 
     if not line:
         process.kill()
         process.wait()
+        process.stdout.close()
         raise AssertionError(f"the service did not start; its log:\n{log.read_text()[-4000:]}")
     return Service(process, json.loads(line), log)
 

@@ -1,6 +1,6 @@
 """Who may use the emulated routes: whom the cluster lets in, and what their roles allow there.
 
-As on a secured OpenSearch a stranger is refused before anything else, and an action once its request has been read.
+As on a secured OpenSearch a stranger is refused before the request is read, and an action after that.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from flask import Flask, Response, request
 
 from mlcommons_tasks.rest.exchange import RestRequest
-from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.store.security import CallerRefused, Security
 from mlcommons_tasks.wire.permissions import ML_ACTIONS
 
@@ -31,16 +30,15 @@ def authorize(app: Flask, security: Security) -> None:
 
     @app.before_request
     def let_in() -> Response | None:
-        if not request.environ["mlcommons_tasks.target"].startswith(ML_PREFIX):
-            return None  # forwarded with the caller's credentials, or asked of the cluster with these
+        action = ACTIONS.get(request.endpoint or "")
+        if action is None:  # refused whoever asks, or forwarded with the caller's credentials
+            return None
         rest = RestRequest.current()
         try:
             caller = security.caller(rest.caller)
         except CallerRefused as refusal:
             return _as_it_came(refusal)
-        action = ACTIONS.get(request.endpoint or "")
-        if action is not None:
-            rest.on_finish = lambda: security.roles().require(caller, ML_ACTIONS + action)
+        rest.authorize = lambda: security.roles().require(caller, ML_ACTIONS + action)
         return None
 
 

@@ -30,6 +30,8 @@ from mlcommons_tasks.wire.stack_trace import with_stack_traces
 
 LONGEST_BODY = 100 * 1024 * 1024  #: `http.max_content_length`
 LONGEST_TASK_HEADERS = 16 * 1024  #: bytes, two for a character
+#: Who asks, and for whom: the security plugin's own headers beside the account.
+CALLER_HEADERS = ("Authorization", "securitytenant", "opendistro_security_impersonate_as")
 RENDERING = ("pretty", "human", "error_trace", "filter_path")  #: what OpenSearch itself renders by
 
 
@@ -41,7 +43,8 @@ class RestRequest:
         self.path, _, query = self.target.partition("?")
         self.media_type: MediaType | None = None  #: of the body
         self._broken: TaskPluginError | None = None
-        self.on_finish: Callable[[], None] | None = None  #: what is asked before the request is served
+        #: Asks whether the caller may do this; raises Forbidden.
+        self.authorize: Callable[[], None] = lambda: None
         try:
             self.parameters = Parameters(query, self.path)
             self.media_type = media_types.of_content_type(self.content_type)
@@ -67,7 +70,7 @@ class RestRequest:
     @property
     def caller(self) -> dict[str, str]:
         """The headers that say who asks."""
-        return {"Authorization": value} if (value := request.headers.get("Authorization")) else {}
+        return {name: request.headers[name] for name in CALLER_HEADERS if name in request.headers}
 
     @property
     def task_headers(self) -> dict[str, str]:
@@ -158,8 +161,11 @@ class RestRequest:
             raise ServerError(f"Unknown value for source_content_type [{named}]", type="illegal_state_exception")
         return source.encode(), kind
 
-    def finish(self, *path_parameters: str) -> None:
-        """Say that everything was asked for; refuse what was not.
+    def finish(self, *path_parameters: str, authorize: bool = True) -> None:
+        """Say that everything was asked for; refuse what was not, and who may not do this.
+
+        Without `authorize` the caller of this does that, once the request has proved to be one: OpenSearch refuses
+        what it cannot read before it asks for permissions.
 
         Raises:
             IllegalArgument: a parameter is not known here, or `X-Opaque-Id` is longer than a task may carry.
@@ -169,8 +175,8 @@ class RestRequest:
         opaque_id = request.headers.get("X-Opaque-Id")
         if opaque_id is not None and 2 * len(f"X-Opaque-Id{opaque_id}") > LONGEST_TASK_HEADERS:
             raise IllegalArgument("Request exceeded the maximum size of task headers 16kb")
-        if self.on_finish is not None:
-            self.on_finish()
+        if authorize:
+            self.authorize()
 
     def rendering_parameters(self) -> dict[str, str]:
         """Return the parameters by which OpenSearch renders a reply that we pass on."""

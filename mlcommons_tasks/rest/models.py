@@ -15,6 +15,7 @@ from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.rest.searches import (
     ALWAYS,
     as_sent,
+    authorize_search,
     deletion,
     or_nothing,
     parsed,
@@ -72,7 +73,8 @@ def models_blueprint(models: ModelStore, profile: Profile) -> Blueprint:
         body = parsed(payload, kind)
         if body is None or not can_be_rewritten(body):
             return search_reply(models, rest, profile)
-        rest.finish()
+        rest.finish(authorize=False)
+        authorize_search(models, rest)
         if not is_plain(payload) and (refusal := _refusal(models, rest, body)) is not None:
             return passed_on(refusal)
         answer = or_nothing(models, _rewritten_search(models, rest, body, profile), rest, profile)

@@ -11,12 +11,14 @@ from flask import Response
 
 from mlcommons_tasks.errors import IndexNotFound, TaskPluginError
 from mlcommons_tasks.rest.exchange import RestRequest, passed_on
+from mlcommons_tasks.store.connection import refused
 from mlcommons_tasks.store.documents import IndexedStore
 from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.bodies import json_of
 from mlcommons_tasks.wire.json_reader import JsonReader
 from mlcommons_tasks.wire.media_types import MediaType
+from mlcommons_tasks.wire.permissions import Forbidden
 from mlcommons_tasks.wire.search_answer import without_early_end
 from mlcommons_tasks.wire.search_body import in_point_in_time, source_filter
 
@@ -31,7 +33,8 @@ HEAD_LENGTH = 200  #: bytes of a search answer within which `timed_out` stands
 def search_reply(documents: IndexedStore, rest: RestRequest, profile: Profile) -> Response:
     """Run a caller's search: the body as it came, the plugin's own wishes beside it."""
     payload, kind = rest.body_or_source()
-    rest.finish()
+    rest.finish(authorize=False)
+    authorize_search(documents, rest)
     body = parsed(payload, kind) or {}
     query, headers = as_sent(rest)
     query |= source_parameters(source_filter(body, rest.user_agent, profile)) | pipeline_parameters(body)
@@ -40,6 +43,23 @@ def search_reply(documents: IndexedStore, rest: RestRequest, profile: Profile) -
     else:
         answer = documents.search(rest.payload, query, headers)
     return searched(or_nothing(documents, answer, rest, profile), body)
+
+
+def authorize_search(documents: IndexedStore, rest: RestRequest) -> None:
+    """Refuse a caller who may not search; a body that cannot be read is refused before, as OpenSearch does it.
+
+    Raises:
+        UpstreamError: the body cannot be read.
+        Forbidden: it can.
+    """
+    try:
+        rest.authorize()
+    except Forbidden:
+        query, headers = as_sent(rest)
+        answer = documents.search(rest.payload, query, headers, nothing=True)
+        if answer.status >= 400:
+            raise refused(answer) from None
+        raise
 
 
 def or_nothing(documents: IndexedStore, answer: Reply, rest: RestRequest, profile: Profile) -> Reply:

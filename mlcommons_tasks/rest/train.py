@@ -36,8 +36,9 @@ def train_blueprint(
         ml_input = parse_ml_input(algorithm, payload)
         if isinstance(ml_input.dataset, SearchQueryDataset):
             refuse_bad_query(query_in_place(payload), rest.caller)
-        rest.finish("algorithm")
+        rest.finish("algorithm", authorize=False)
         validate_request(ml_input)
+        rest.authorize()
         if is_async:
             task_id = runner.train_async(ml_input, rest.caller, rest.task_headers)
             return reply({"task_id": task_id, "status": TaskState.CREATED.value})

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import opensearchpy
-from elasticsearch_dsl import Search
 
 from mlcommons_tasks.errors import StartError, StoreUnavailable, TaskPluginError, UpstreamError
+from mlcommons_tasks.store.account import check_account
 from mlcommons_tasks.store.connection import CertificateRefused, translated
-from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, TASK_INDEX
-from mlcommons_tasks.store.security import ACTION_GROUPS, AUTHINFO, ROLES
+from mlcommons_tasks.store.security import AUTHINFO
 
 log = logging.getLogger(__name__)
 
-NODES_ARE_FRESH_S = 5.0
 NO_TASKS = "/_tasks?actions=none"
 NO_ROUTE = (400, 404, 405)  #: what a server answers to a path that it does not know
 ML_COMMONS = "opensearch-ml"  #: the plugin's name in `_cat/plugins`
-TRAINING_ROLES = frozenset({"data", "ml"})  #: `task_dispatcher.eligible_node_role.local_model`
 FIRST_PAUSE_S = 0.05
 NODE_FIELDS = {
     "filter_path": ",".join(
@@ -48,10 +43,6 @@ class Cluster:
 
     def __init__(self, client: opensearchpy.OpenSearch) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._nodes: list[str] = []
-        self._nodes_until = 0.0
-        self._turn = itertools.count()
 
     def facts(self) -> ClusterFacts:
         """Return the version, and whether the real plugin is installed and the one that secures clusters.
@@ -74,11 +65,6 @@ class Cluster:
         except UpstreamError as error:
             return error.status not in NO_ROUTE
         return True
-
-    def next_worker_node(self) -> str:
-        """Return the node whose turn it is to work: round robin, the plugin's default."""
-        nodes = self._worker_nodes()
-        return nodes[next(self._turn) % len(nodes)]
 
     def nodes(self, wanted: str | None = None) -> dict[str, dict[str, Any]]:
         """Return what the cluster says of its nodes by their ids: name, addresses, roles, attributes, version.
@@ -109,59 +95,11 @@ class Cluster:
         Raises:
             StartError: names the permission that is missing.
         """
-        probes: list[tuple[str, Any]] = [
-            (f"indices:data/read/search on {index}", lambda index=index: self._search_nothing(index))
-            for index in (TASK_INDEX, MODEL_INDEX, CLUSTER_TASK_INDEX)
-        ]
-        probes += [
-            (f"indices:data/write/delete on {index}", lambda index=index: self._delete_nothing(index))
-            for index in (TASK_INDEX, MODEL_INDEX, CLUSTER_TASK_INDEX)
-        ]
-        if facts.is_secured:
-            probes += [
-                (permission, lambda path=path: self._read(path))
-                for permission, path in (("restapi:admin/roles", ROLES), ("restapi:admin/actiongroups", ACTION_GROUPS))
-            ]
-        for permission, probe in probes:
-            try:
-                probe()
-            except UpstreamError as error:
-                if error.status in (401, 403):
-                    raise StartError(
-                        f"OpenSearch refuses the service's account: {error.reason}",
-                        hint=(
-                            f"The account needs {permission}. Give it a role with that permission"
-                            " (an index that is protected as a system index needs system:admin/system_index as well),"
-                            " or start with another account: OPENSEARCH_USERNAME, OPENSEARCH_PASSWORD."
-                        ),
-                    ) from error
-                raise
+        check_account(self._client, is_secured=facts.is_secured)
 
     def _read(self, path: str) -> None:
         with translated():
             self._client.transport.perform_request("GET", path)
-
-    def _search_nothing(self, index: str) -> None:
-        with translated():
-            self._client.search(index=index, body=Search()[0:0].to_dict(), params={"ignore_unavailable": "true"})
-
-    def _delete_nothing(self, index: str) -> None:
-        with translated():
-            if self._client.indices.exists(index=index):
-                self._client.delete(index=index, id="mlcommons-tasks-permission-probe", params={"ignore": 404})
-
-    def _worker_nodes(self) -> list[str]:
-        with self._lock:
-            if self._nodes and time.monotonic() < self._nodes_until:
-                return self._nodes
-        with translated():
-            found = self._client.nodes.info(params={"filter_path": "nodes.*.roles"})["nodes"]
-        nodes = sorted(node for node, info in found.items() if TRAINING_ROLES & set(info.get("roles", ["data"])))
-        if not nodes:
-            raise StoreUnavailable("the cluster has no node that may train")
-        with self._lock:
-            self._nodes, self._nodes_until = nodes, time.monotonic() + NODES_ARE_FRESH_S
-        return nodes
 
 
 def wait_for_cluster(

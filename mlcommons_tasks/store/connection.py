@@ -52,7 +52,6 @@ def open_client(endpoint: Endpoint, timeout_s: float = LONGEST_WAIT_S) -> Client
     context = endpoint.ssl_context()
     if context is not None:
         options["ssl_context"] = context
-        options["ssl_show_warn"] = False
     return opensearchpy.OpenSearch(hosts=list(endpoint.urls), **options)
 
 
