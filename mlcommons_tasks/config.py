@@ -76,7 +76,7 @@ class Settings:
     ml_commons_version: str = versions.DEFAULT
     data_dir: Path | None = None
     cache_dir: Path | None = None
-    maven_url: str | None = None
+    maven_url: str | None = dataclasses.field(default=None, repr=False)  # it may hold a password
     wait: float = 60.0
     workers: int = 1
     threads: int = 32
@@ -167,6 +167,11 @@ class Account(NamedTuple):
 
     def __repr__(self) -> str:
         return "Account(…)"
+
+
+def without_account(url: str) -> str:
+    """Return a URL as it may be shown."""
+    return re.sub(r"//[^/?#]*@", "//", url)
 
 
 def addresses(text: str) -> tuple[tuple[str, ...], Account | None]:

@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from mlcommons_tasks.config import without_account
 from mlcommons_tasks.errors import StartError
 from mlcommons_tasks.node.runtime import Needs, check_java, find_java
 
@@ -300,6 +301,7 @@ def _download(lock: Lock, folder: Path, maven_url: str, progress: Progress | Non
 def _explained(error: Exception, file: LockedFile, maven_url: str) -> Exception:
     import requests
 
+    maven_url = without_account(maven_url)
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return StartError(
             f"{maven_url} answered {error.response.status_code} for {file.path}",

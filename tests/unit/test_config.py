@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlcommons_tasks.config import FAMILIAR, PREFIX, Settings, SettingsError
+from mlcommons_tasks.config import FAMILIAR, PREFIX, Settings, SettingsError, without_account
+from mlcommons_tasks.store.endpoint import Endpoint
 
 
 def test_the_defaults_are_a_service_on_loopback_over_an_embedded_node() -> None:
@@ -40,6 +41,11 @@ def test_every_field_has_a_variable() -> None:
         "password": "p",
         "ca_file": Path("/ca"),
         "insecure": True,
+        "client_cert": Path("/cc"),
+        "client_key": Path("/ck"),
+        "timeout": 7.5,
+        "cert": Path("/c"),
+        "key": Path("/k"),
         "opensearch_version": "3.8.0",
         "data_dir": Path("/data"),
         "cache_dir": Path.home() / "cache",
@@ -66,6 +72,17 @@ def test_every_field_has_a_variable() -> None:
         ("trainings", 0, "trainings must be at least 1"),
         ("wait", -0.1, "wait must not be negative"),
         ("wait", float("nan"), "wait must not be negative"),
+        ("timeout", 0, "timeout must be a number of seconds above 0"),
+        ("timeout", float("inf"), "timeout must be"),
+        ("timeout", float("nan"), "timeout must be"),
+        ("key", Path("/k"), "key is of no use without cert"),
+        ("client_key", Path("/k"), "client_key is of no use without client_cert"),
+        ("opensearch", "http://one:9200,two:9200", "a URL such as"),
+        ("opensearch", "http://one:9200,", "a URL such as"),
+        ("opensearch", "http://one:9200?x=1", "a URL such as"),
+        ("opensearch", "http://one:9200,https://two:9200", "must be of one cluster"),
+        ("opensearch", "http://one:9200,http://two:9200/x", "must be of one cluster"),
+        ("opensearch", "http://a:b@one:9200,http://two:9200", "must be of one cluster"),
         ("opensearch", "localhost:9200", "a URL such as"),
         ("opensearch", "http://", "a URL such as"),
         ("opensearch", "", "a URL such as"),
@@ -98,9 +115,39 @@ def test_yes_and_no_have_many_words(text: str, value: bool) -> None:
 def test_a_password_is_not_shown() -> None:
     """Neither the record nor an error shows a password."""
     assert "hidden" not in repr(Settings(password="hidden"))
+    assert "hidden" not in repr(Settings(opensearch="https://me:hidden@there", maven_url="https://me:hidden@mirror"))
+    endpoint = Endpoint.at("https://me:hidden@there:1/path/")
+    assert "hidden" not in repr(endpoint)
+    assert (endpoint.url, endpoint.username, endpoint.password) == ("https://there:1/path", "me", "hidden")
+    assert without_account("https://me:hid/den@there/x") == "https://me:hid/den@there/x"
+    assert without_account("https://me:hid@den@there/x@y") == "https://there/x@y"
     with pytest.raises(SettingsError) as caught:
         Settings(opensearch="ftp://me:hidden@there")
     assert "hidden" not in str(caught.value)
+
+
+def test_an_account_in_urls_becomes_the_services() -> None:
+    """It is taken out of each URL, decoded; another that is given wins whole."""
+    both = "https://me:p%2C%40,x@one:9200, https://me:p%2C%40,x@two:9200/"
+    settings = Settings(opensearch=both)
+    assert settings.opensearch == "https://one:9200,https://two:9200"
+    assert (settings.username, settings.read_password()) == ("me", "p,@,x")
+    other = Settings(opensearch=both, username="you")
+    assert (other.username, other.password) == ("you", None)
+    assert Settings(opensearch=both, password="mine").password == "mine"
+
+
+def test_a_password_may_be_in_a_file(tmp_path: Path) -> None:
+    """A flag for either wins over the environment's for both; two of the same kind are refused."""
+    secret = tmp_path / "secret"
+    secret.write_text(" p ä \n", "utf-8")
+    environment = {"OPENSEARCH_PASSWORD": "familiar"}
+    assert Settings.resolve({"password_file": secret}, environment).read_password() == " p ä "
+    environment = {"MLCOMMONS_TASKS_PASSWORD_FILE": str(secret)}
+    assert Settings.resolve({}, environment).read_password() == " p ä "
+    assert Settings.resolve({"password": "flag"}, environment).read_password() == "flag"
+    with pytest.raises(SettingsError, match="cannot both be given"):
+        Settings.resolve({}, {**environment, "OPENSEARCH_PASSWORD": "familiar"})
 
 
 def test_settings_do_not_change() -> None:
