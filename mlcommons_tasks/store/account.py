@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import opensearchpy
 from elasticsearch_dsl import Search
 
 from mlcommons_tasks.errors import IndexNotFound, StartError, UpstreamError
+from mlcommons_tasks.store.cluster_tasks import cluster_task_index_body
 from mlcommons_tasks.store.connection import translated
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, TASK_INDEX
 from mlcommons_tasks.store.security import ACTION_GROUPS, ROLES
@@ -43,7 +45,8 @@ def check_account(client: opensearchpy.OpenSearch, *, is_secured: bool) -> None:
         StartError: names the permission that is missing.
         StoreUnavailable, UpstreamError: the cluster did not say.
     """
-    for probe in (*_everywhere(client), *(_where_secured() if is_secured else ())):
+    secured = (_where_secured(), _everywhere(client), _roles())
+    for probe in chain(*secured) if is_secured else _everywhere(client):
         try:
             with translated():
                 answer = client.transport.perform_request(probe.method, probe.path, body=probe.body)
@@ -60,12 +63,11 @@ def check_account(client: opensearchpy.OpenSearch, *, is_secured: bool) -> None:
 
 
 def _everywhere(client: opensearchpy.OpenSearch) -> Iterator[Probe]:
+    nothing = Search()[0:0].to_dict()
     for index in INDICES:
-        nothing = Search()[0:0].to_dict()
-        yield Probe(
-            f"indices:data/read/search on {index}", "POST", f"/{index}/_search?ignore_unavailable=true", nothing
-        )
-    for index in INDICES:
+        search = f"/{index}/_search?ignore_unavailable=true"
+        yield Probe(f"indices:data/read/search on {index}", "POST", search, nothing)
+        yield Probe(f"indices:admin/get on {index}", "HEAD", f"/{index}")
         with translated():
             is_there = client.indices.exists(index=index)
         if is_there:
@@ -74,6 +76,8 @@ def _everywhere(client: opensearchpy.OpenSearch) -> Iterator[Probe]:
 
 def _where_secured() -> Iterator[Probe]:
     yield Probe("cluster:monitor/state", "GET", "/_cluster/state/master_node?filter_path=cluster_name")
+    body = cluster_task_index_body()  # some things can be found out only of an index that is there
+    yield Probe(f"indices:admin/create on {CLUSTER_TASK_INDEX}", "PUT", f"/{CLUSTER_TASK_INDEX}", body)
     for index in INDICES:
         document = f"/{index}/_doc/{NOBODY}"
         alias = "require_alias=true"  # which none of them is
@@ -83,10 +87,11 @@ def _where_secured() -> Iterator[Probe]:
         yield Probe(f"indices:data/write/update on {index}", "POST", f"/{index}/_update/{NOBODY}?{alias}", {"doc": {}})
     wanted = {"docs": [{"_index": index, "_id": NOBODY} for index in INDICES]}
     yield Probe("indices:data/read/mget and indices:data/read/mget[shard]", "POST", "/_mget", wanted, has_items=True)
-    updates = (json.dumps({"update": {"_index": index, "_id": NOBODY}}) + '\n{"doc":{}}\n' for index in INDICES)
-    bulk = "".join(updates)
-    permission = "indices:data/write/bulk and indices:data/write/bulk[s]"
-    yield Probe(permission, "POST", "/_bulk?require_alias=true", bulk, has_items=True)
+    update = json.dumps({"update": {"_index": CLUSTER_TASK_INDEX, "_id": NOBODY}}) + '\n{"doc":{}}\n'
+    yield Probe("indices:data/write/bulk and indices:data/write/bulk[s]", "POST", "/_bulk", update, has_items=True)
+
+
+def _roles() -> Iterator[Probe]:
     for path in (ROLES, ACTION_GROUPS):
         yield Probe("to read roles, by plugins.security.restapi.roles_enabled of the nodes", "GET", path)
 

@@ -84,7 +84,7 @@ def from_transport_error(error: TransportError) -> TaskPluginError:
         if isinstance(error, NotFoundError) and kind == IndexNotFound.type:
             return IndexNotFound(str(detail.get("index", "")))
     else:
-        kind, reason = "exception", str(detail)
+        kind, reason = "exception", str(body.get("message") if detail is None else detail)  # the security plugin's own
     return UpstreamError(int(error.status_code), render_json(body), JSON_CONTENT_TYPE, kind, reason)
 
 
