@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
+
+_BLANK = "".join(map(chr, range(0x21)))
+_DECIMAL = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fFdD]?")
+_HEXADECIMAL = re.compile(r"([+-]?0[xX](?:[0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?[0-9]+)[fFdD]?")
+_NO_NUMBER = re.compile("[+-]?(NaN|Infinity)")
 
 
 class Single(float):
@@ -25,10 +31,30 @@ def java_repr(number: float) -> str:
     return f"{'-' if number < 0 else ''}{digits[0]}.{digits[1:].rstrip('0') or '0'}E{shown.adjusted()}"
 
 
-def java_order(keys: Iterable[str]) -> list[str]:
-    """Return keys, given in insertion order, in the iteration order of a java.util.HashMap that holds them."""
+def java_trim(text: str) -> str:
+    """Return a text without the blanks and control characters around it that String.trim takes away."""
+    return text.strip(_BLANK)
+
+
+def double_of(text: str) -> float | None:
+    """Return the number that Double.parseDouble gives; None where it throws."""
+    text = java_trim(text)
+    if (found := _DECIMAL.fullmatch(text)) or _NO_NUMBER.fullmatch(text):
+        return float(found[1] if found else text)
+    if found := _HEXADECIMAL.fullmatch(text):
+        try:
+            return float.fromhex(found[1])
+        except OverflowError:
+            return float("-inf" if text.startswith("-") else "inf")
+    return None
+
+
+def java_order(keys: Iterable[str], capacity: int = 16) -> list[str]:
+    """Return keys, given in insertion order, in the iteration order of a java.util.HashMap that holds them.
+
+    `capacity` is the one it was made with, a power of two.
+    """
     names = list(keys)
-    capacity = 16
     while len(names) > capacity * 3 // 4:
         capacity *= 2
     return sorted(names, key=lambda name: _bucket(name, capacity))

@@ -76,5 +76,11 @@ class Profile:
     updates_models: bool
     #: The status of a number that is out of its type's range.
     number_out_of_range: int
+    #: Why nothing is trained where no node may train.
+    no_eligible_node: str
+    #: A node that is short of memory or disk; `{id}` is which.
+    breaker_open: Failure
+    #: The type of the error for a setting that is unknown or cannot be changed.
+    setting_refused: str
     #: Whether every reply has the header `X-OpenSearch-Version`.
     says_version: bool

@@ -81,6 +81,13 @@ _TENANT = "user_requested_tenant"
 _ACCESS = "user_requested_tenant_access"
 _ATTRIBUTES = "custom_attribute_names"
 
+_ELIGIBLE = (
+    "No eligible node found to execute this request. It's best practice to provision ML nodes to serve your models."
+    " You can disable this setting to serve the model on your data node for development purposes by disabling the"
+    ' "plugins.ml_commons.only_run_on_ml_node" configuration using the '
+)
+_OPEN = "{id} Circuit Breaker is open, please check your resources!"
+
 ROWS: Mapping[str, Row] = {
     "get_no_document": Row(
         (
@@ -298,6 +305,28 @@ ROWS: Mapping[str, Row] = {
         (("1.3", 500), ("2.19.3", 400), ("3.0", 500), ("3.1", 400)),
         RECORDED,
         "OpenSearch ExceptionsHelper.status: pull requests 18161 (3.1.0) and 18203 (to 2.19 after 2.19.2)",
+    ),
+    "no_eligible_node": Row(
+        (
+            ("1.3", "no eligible node found, ml node is required to run this request"),
+            ("2.6", f"{_ELIGIBLE}_cluster/setting api"),
+            ("3.0", f"{_ELIGIBLE}_cluster/settings api"),
+        ),
+        RECORDED,
+        "MLTaskDispatcher, 2.5.0.0 (before it no setting can bring that about), 2.6.0.0, 2.19.6.0, 3.0.0.0",
+    ),
+    "breaker_open": Row(
+        (
+            ("1.3", Failure(500, "m_l_limit_exceeded_exception", _OPEN)),
+            ("2.15", Failure(429, "circuit_breaking_exception", _OPEN)),
+        ),
+        READ,
+        "MLNodeUtils.checkOpenCircuitBreaker, 2.4.0.0, 2.14.0.0, 2.15.0.0",
+    ),
+    "setting_refused": Row(
+        (("1.3", "illegal_argument_exception"), ("3.0", "settings_exception")),
+        RECORDED,
+        "OpenSearch AbstractScopedSettings: issues 8714 (2.8.0), 4745, 18515 (3.0.0)",
     ),
     "says_version": Row((("1.3", False), ("3.0", True)), RECORDED, "OpenSearch; no tag of 2.x does"),
 }
