@@ -166,6 +166,30 @@ class TaskRunner:
             live.cancellation.on_cancel(lambda: self._cancel_waiting(stored, future))
         return task_id
 
+    @property
+    def has_open(self) -> bool:
+        """Whether there is a task of ours that has not ended."""
+        return bool(self._open)
+
+    def time_out(self, timeout_s: int) -> None:
+        """Fail the tasks that were created more than `timeout_s` seconds ago, and stop their trainings."""
+        since = self._clock.now_in_millis() - timeout_s * 1000
+        reason = f"timeout after {timeout_s} seconds"
+        with self._lock:
+            late = [(stored, future) for stored, future in self._open.values() if stored.task.create_time < since]
+        for stored, future in late:
+            try:
+                self._write(stored, lambda task, now: task.failed(reason, now))
+            except TaskGone:  # it ended meanwhile
+                continue
+            except TaskPluginError as error:
+                log.warning("task %s could not be timed out yet: %s", stored.task_id, error)
+                continue
+            outcome = Outcome(error={"type": "exception", "reason": reason})
+            self._registry.end(stored.live, TaskState.FAILED, outcome)
+            future.cancel()
+            stored.live.cancellation.cancel()
+
     def close(self, grace_s: float) -> None:
         """Let running trainings end for `grace_s` seconds, and end the others as FAILED at once.
 

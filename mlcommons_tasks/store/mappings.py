@@ -30,6 +30,7 @@ from mlcommons_tasks.versions import CURRENT, Profile
 TASK_INDEX = ".plugins-ml-task"
 MODEL_INDEX = ".plugins-ml-model"
 CLUSTER_TASK_INDEX = ".mlcommons-tasks-cluster-tasks"  #: our own: what ML Commons has no index for
+SETTINGS_INDEX = ".mlcommons-tasks-settings"  #: likewise
 SETTINGS = {"index": {"number_of_shards": "1", "auto_expand_replicas": "0-1"}}
 
 

@@ -11,13 +11,15 @@ from mlcommons_tasks.store.cluster import Cluster
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
 from mlcommons_tasks.store.connection import open_client
 from mlcommons_tasks.store.endpoint import Endpoint
-from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, TASK_INDEX
+from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, SETTINGS_INDEX, TASK_INDEX
 from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.settings import SettingsStore
 from mlcommons_tasks.store.sources import SourceIndex
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.store.upstream import Upstream
+from mlcommons_tasks.store.worker_nodes import WorkerNodes
 
-OURS = f"{TASK_INDEX},{MODEL_INDEX},{CLUSTER_TASK_INDEX}"
+OURS = f"{TASK_INDEX},{MODEL_INDEX},{CLUSTER_TASK_INDEX},{SETTINGS_INDEX}"
 
 
 class Stores:
@@ -32,6 +34,9 @@ class Stores:
         self.sources = SourceIndex(self.upstream)
         self.cluster = Cluster(self.client)
         self.cluster_tasks = ClusterTaskStore(self.client, self.upstream)
+        self.nodes = WorkerNodes(self.client)
+        self.runs = frozenset({"n1@1"})
+        self.settings = SettingsStore(self.client, self.upstream, lambda: self.runs)
 
     def close(self) -> None:
         self.client.indices.delete(index=f"{OURS},contract", params={"ignore_unavailable": "true"})

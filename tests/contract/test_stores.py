@@ -159,11 +159,6 @@ def test_a_missing_source_index_is_said(stores: Stores) -> None:
         stores.sources.read(("contract-missing",), {}, {}, Cancellation())
 
 
-def test_workers_are_nodes_of_the_cluster(stores: Stores) -> None:
-    """A task's worker is a node that the cluster lists."""
-    assert stores.cluster.next_worker_node() in stores.client.nodes.info()["nodes"]
-
-
 def test_nobody_there_is_said(stores: Stores) -> None:
     """Without an OpenSearch a read is StoreUnavailable."""
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
