@@ -14,13 +14,18 @@ from mlcommons_tasks.cluster_task import TASK_HEADERS
 from mlcommons_tasks.config import EMBEDDED, MEMORY, Settings, SettingsError
 from mlcommons_tasks.errors import PayloadTooLarge
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
+from mlcommons_tasks.execution.current_settings import CurrentSettings
+from mlcommons_tasks.execution.dispatcher import Dispatcher
 from mlcommons_tasks.execution.executors import TrainingPool
 from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
+from mlcommons_tasks.execution.sync_up import SyncUp
 from mlcommons_tasks.execution.training import Trainer, warm_up
 from mlcommons_tasks.rest.authorization import authorize
 from mlcommons_tasks.rest.cluster_edge import ClusterEdge
+from mlcommons_tasks.rest.cluster_settings import NAME as CLUSTER_SETTINGS
+from mlcommons_tasks.rest.cluster_settings import cluster_settings_blueprint
 from mlcommons_tasks.rest.cluster_tasks import NAME as CLUSTER_TASKS
 from mlcommons_tasks.rest.cluster_tasks import cluster_tasks_blueprint
 from mlcommons_tasks.rest.exchange import LONGEST_BODY, compress
@@ -28,6 +33,8 @@ from mlcommons_tasks.rest.failures import handle_failures
 from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
 from mlcommons_tasks.rest.passage import Passage
+from mlcommons_tasks.rest.plugins import NAME as PLUGINS
+from mlcommons_tasks.rest.plugins import plugins_blueprint
 from mlcommons_tasks.rest.proxy import NAME as PROXY
 from mlcommons_tasks.rest.proxy import forward, is_forwarded, proxy_blueprint
 from mlcommons_tasks.rest.routing import (
@@ -45,9 +52,11 @@ from mlcommons_tasks.store.connection import Client, open_client
 from mlcommons_tasks.store.endpoint import Endpoint
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.security import Security
+from mlcommons_tasks.store.settings import PluginSettings, SettingsStore
 from mlcommons_tasks.store.sources import SourceIndex
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.store.upstream import Upstream
+from mlcommons_tasks.store.worker_nodes import WorkerNodes
 from mlcommons_tasks.versions import profile_of
 
 EXTENSION = "mlcommons_tasks"  #: where an app keeps its `Service`
@@ -65,6 +74,7 @@ class Service:
     runner: TaskRunner
     registry: Registry
     membership: Membership
+    sync_up: SyncUp
     pool: TrainingPool
     upstream: Upstream
     client: Client
@@ -74,6 +84,7 @@ class Service:
 
     def end_trainings(self, grace_s: float) -> None:
         """Let trainings end for `grace_s` seconds, then end the others as FAILED; requests are answered still."""
+        self.sync_up.close()
         self.runner.close(grace_s)
         self.registry.close()
         self.membership.close()
@@ -150,9 +161,17 @@ def create_app(
     traces = ClusterTaskStore(client, upstream)
     registry = Registry(traces, clock)
     membership = Membership(registry.owner, traces, clock)
-    runner = TaskRunner(
-        tasks, models, Trainer(sources.read, pool), registry, membership, cluster.next_worker_node, clock
+    cluster_tasks = ClusterTasks(registry, membership, traces, tasks, clock)
+    nodes = WorkerNodes(client)
+    ml_settings = SettingsStore(client, upstream, nodes.manager_runs)
+    current = CurrentSettings(
+        PluginSettings(client).read if facts.has_ml_commons else lambda: ml_settings.read().effective
     )
+    dispatcher = Dispatcher(current, nodes, cluster_tasks.running, profile)
+    runner = TaskRunner(
+        tasks, models, Trainer(sources.read, pool), registry, membership, dispatcher.next_worker_node, clock
+    )
+    sync_up = SyncUp(current, runner, models.index_exists)
 
     app = _bare_app()
     if facts.is_secured:
@@ -161,18 +180,33 @@ def create_app(
     app.register_blueprint(models_blueprint(models, profile))
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
     app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query, forward_other))
-    cluster_tasks = ClusterTasks(registry, membership, traces, tasks, clock)
     app.register_blueprint(
         cluster_tasks_blueprint(ClusterEdge(cluster_tasks, cluster, upstream, clock, alone=not facts.has_tasks))
     )
+    if not facts.has_ml_commons:
+        app.register_blueprint(cluster_settings_blueprint(ml_settings, current, upstream, profile))
+        app.register_blueprint(plugins_blueprint(nodes, upstream, profile.version))
     app.register_blueprint(proxy_blueprint(upstream))
-    refuse_early(app, elsewhere={PROXY, CLUSTER_TASKS}, forwards_unknown=facts.has_ml_commons)
+    elsewhere = {PROXY, CLUSTER_TASKS, CLUSTER_SETTINGS, PLUGINS}
+    refuse_early(app, elsewhere=elsewhere, forwards_unknown=facts.has_ml_commons)
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)
     if (ours := own_segments(app.url_map.iter_rules(), PROXY)) is not None:
         app.wsgi_app = Passage(app.wsgi_app, upstream, ours)  # type: ignore[method-assign]
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     says_version = profile.says_version and int(facts.version.split(".")[0]) >= FIRST_WITH_VERSION_HEADER
     version = f"OpenSearch/{facts.version} (opensearch)" if says_version else None
+
+    _finish_replies(app, version)
+    service = Service(facts, runner, registry, membership, sync_up, pool, upstream, client, version)
+    app.extensions[EXTENSION] = service
+    atexit.register(service.close)
+    membership.join_in_background()
+    sync_up.start()
+    return app
+
+
+def _finish_replies(app: Flask, version: str | None) -> None:
+    """Give every reply of ours what OpenSearch gives all of its."""
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -190,9 +224,3 @@ def create_app(
                 response.headers[name] = request.headers[name]
         compress(response)
         return response
-
-    service = Service(facts, runner, registry, membership, pool, upstream, client, version)
-    app.extensions[EXTENSION] = service
-    atexit.register(service.close)
-    membership.join_in_background()
-    return app

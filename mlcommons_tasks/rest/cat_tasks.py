@@ -40,7 +40,7 @@ def add_cat_tasks(routes: Blueprint, edge: ClusterEdge) -> None:
             _, entries = edge.awaited(empty_body("none"), entries, until)
         table = tasks_table(rows, entries, edge.cluster.nodes(), edge.clock.now_in_millis(), detailed=query.detailed)
         view = View.of(rest.parameters)
-        if _is_structured(rest):
+        if is_structured(rest):
             return reply(table.objects(view))
         return Response(table.text(view), content_type=TEXT)
 
@@ -55,7 +55,7 @@ def _cluster_rows(edge: ClusterEdge) -> list[dict[str, Any]]:
     return rows
 
 
-def _is_structured(rest: RestRequest) -> bool:
+def is_structured(rest: RestRequest) -> bool:
     """Say whether a table is wanted as JSON or the like."""
     if rest.parameters.has("format"):
         return of_format(rest.parameters.text("format")) is not None

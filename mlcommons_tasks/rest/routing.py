@@ -18,6 +18,16 @@ from mlcommons_tasks.wire.content_encoding import BrokenContent
 ML_PREFIX = "/_plugins/_ml"
 EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"]
 
+#: Where slashes at the end of a path do not count; elsewhere they are the cluster's business.
+SLASHES_AT_THE_END = (
+    f"{ML_PREFIX}/",
+    "/_tasks/",
+    "/_cat/tasks/",
+    "/_cat/plugins/",
+    "/_cluster/settings/",
+    "/_nodes/",
+)
+
 _WHOLE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*(.*)")
 
 StartResponse = Callable[..., Any]
@@ -57,7 +67,7 @@ class RawPaths:
         """Serve one request."""
         target = raw_target(environ)
         path = target.partition("?")[0]
-        if path.startswith((f"{ML_PREFIX}/", "/_tasks/", "/_cat/tasks/")):
+        if path.startswith(SLASHES_AT_THE_END):
             path = path.rstrip("/")
         elif path.startswith("//"):
             path = f"/.{path}"  # for the router slashes at the start are one; to OpenSearch this is none of our paths
