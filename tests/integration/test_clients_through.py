@@ -106,7 +106,7 @@ def test_reindex_by_the_helper_and_by_the_server(client: OpenSearch, direct: Ope
     assert client.reindex(body=body)["created"] == 1000
     body["dest"]["index"] = f"{index}-task"
     task = client.reindex(body=body, params={"wait_for_completion": "false"})["task"]
-    done = client.tasks.get(task_id=task, params={"wait_for_completion": "true", "timeout": "30s"})
+    done = client.tasks.get(task_id=task, params={"wait_for_completion": "true"})
     assert (done["completed"], done["response"]["created"]) == (True, 1000)
     for kind in ("helper", "server", "task"):
         assert numbers(direct, f"{index}-{kind}") == set(range(1000))
