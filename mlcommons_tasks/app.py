@@ -90,6 +90,11 @@ class Service:
         self.membership.close()
         self.pool.close()
 
+    def close_in(self, process: int) -> None:
+        """Close in the process that built the application; one that was forked from it has no part in it."""
+        if os.getpid() == process:
+            self.close()
+
     def close(self, grace_s: float = 0.0) -> None:
         """Let trainings end for `grace_s` seconds, end the others as FAILED, and free what is held."""
         if self.closed:
@@ -199,7 +204,7 @@ def create_app(
     _finish_replies(app, version)
     service = Service(facts, runner, registry, membership, sync_up, pool, upstream, client, version)
     app.extensions[EXTENSION] = service
-    atexit.register(service.close)
+    atexit.register(service.close_in, os.getpid())
     membership.join_in_background()
     sync_up.start()
     return app
