@@ -83,9 +83,13 @@ class Passage:
         except TaskPluginError as error:
             environ[FAILURE] = as_gateway(error)  # which the application knows how to say
             return self._app(environ, start_response)
-        write = start_response(passed.status, passed.headers)
-        if not answer.is_there:
-            write(b"")  # the head goes out when it came
+        try:
+            write = start_response(passed.status, passed.headers)
+            if not answer.is_there:
+                write(b"")  # the head goes out when it came
+        except BaseException:
+            passed.close()
+            raise
         return passed
 
 

@@ -27,7 +27,7 @@ class Host:
 
     def __init__(self, url: str, address: Address, most_idle: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.url = url
-        self._address = address
+        self.address = address
         self._idle: deque[Connection] = deque()
         weakref.finalize(self, _close_all, self._idle)
         self._most_idle = most_idle
@@ -92,7 +92,7 @@ class Host:
         Raises:
             OSError: nobody is there, or none who can be trusted.
         """
-        connection = Connection(self._address)
+        connection = Connection(self.address)
         self.reached()
         return connection
 

@@ -20,6 +20,7 @@ from mlcommons_tasks.store.http1 import Answer, Body, Broken, Connection
 from mlcommons_tasks.wire.content_encoding import decoded
 
 TIMEOUT_S = 120.0
+USUAL = -1.0  #: stands for the time-out that an upstream was given
 LONGEST_ANSWER = 1024 * 1024 * 1024
 #: What may be sent again: it changes nothing.
 READS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -104,14 +105,14 @@ class Upstream:
         body: bytes | None = None,
         cancellation: Cancellation | None = None,
         *,
-        timeout_s: float | None = -1.0,
+        timeout_s: float | None = USUAL,
     ) -> Reply:
         """Send a request and return the whole answer; without a `timeout_s` the usual one counts, None is for ever.
 
         Raises:
             StoreUnavailable: OpenSearch cannot be reached, or `cancellation` cut the connection.
         """
-        wait_s = self.timeout_s if timeout_s == -1.0 else timeout_s
+        wait_s = self.timeout_s if timeout_s == USUAL else timeout_s
         sent = None if body is None else Body(body, length=len(body))
         answer = self.open(method, target, headers, sent, timeout_s=wait_s, cancellation=cancellation)
         try:
