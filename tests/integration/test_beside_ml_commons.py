@@ -115,3 +115,37 @@ def test_an_algorithm_that_is_not_emulated_is_trained_by_the_plugin(both: Both) 
     answer = both.ours.ok("POST", "/_plugins/_ml/_train/linear_regression", body)
     assert answer["status"] == "COMPLETED"
     assert content_of(both.theirs, answer["model_id"]).startswith(b"\xac\xed")
+
+
+def test_settings_are_the_clusters_and_count_here_too(both: Both) -> None:
+    """They are forwarded whole, kept by the plugin, and the service goes by them; it makes no index for them."""
+    setting = "plugins.ml_commons.only_run_on_ml_node"
+    for method, path, body in [
+        ("PUT", "/_cluster/settings", {"persistent": {setting: "nope"}}),
+        ("PUT", "/_cluster/settings", {"transient": {setting: True, "cluster.max_shards_per_node": 900}}),
+        ("GET", "/_cluster/settings?flat_settings", None),
+        ("GET", "/_cluster/settings?include_defaults", None),
+    ]:
+        ours, theirs = both.ours.send(method, path, body), both.theirs.send(method, path, body)
+        assert (ours.status, ours.payload) == (theirs.status, theirs.payload)
+
+    def refused() -> bool:
+        ours, theirs = both.ours.send("POST", TRAIN, rows_body()), both.theirs.send("POST", TRAIN, rows_body())
+        return (ours.status, ours.payload) == (theirs.status, theirs.payload) and b"No eligible node" in ours.payload
+
+    try:
+        wait_until(refused, deadline_s=2, what="the plugin's refusal in the service")
+    finally:
+        both.ours.ok("PUT", "/_cluster/settings", {"transient": {setting: None, "cluster.max_shards_per_node": None}})
+    wait_until(lambda: both.ours.send("POST", TRAIN, rows_body()).status == 200, deadline_s=2, what="a training")
+    assert both.theirs.send("HEAD", "/.mlcommons-tasks-settings").status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/_cat/plugins", "/_nodes/plugins", "/_nodes/_all/plugins?filter_path=nodes.*.plugins"]
+)
+def test_the_plugin_is_listed_once(both: Both, path: str) -> None:
+    """By the cluster alone."""
+    ours = both.ours.send("GET", path).payload
+    assert ours == both.theirs.send("GET", path).payload
+    assert ours.count(b"opensearch-ml") == 1
