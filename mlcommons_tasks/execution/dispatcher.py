@@ -7,6 +7,7 @@ the errors are recorded. The work is done here, the node is the one that the plu
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -19,6 +20,9 @@ from mlcommons_tasks.wire.ml_settings import MLSettings
 
 ML_ROLE, DATA_ROLE = "ml", "data"
 BUSIEST_HEAP = 85  #: percent, from which on least_load takes no node
+MEMORY, DISK = "Memory", "Disk"
+PATIENCE_S = 0.5  #: how long a heap that is too full is looked at
+LOOK_S = 0.1
 CIRCUIT_BREAKING = "circuit_breaking_exception"
 NO_BREAKER = 100  #: percent, from which on the memory breaker is off
 
@@ -32,7 +36,10 @@ class Dispatcher:
         nodes: WorkerNodes,
         running: Callable[[], Iterable[ClusterTask]],
         profile: Profile = CURRENT,
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        self._patience_s = patience_s
         self._profile = profile
         self._settings = settings
         self._nodes = nodes
@@ -59,10 +66,17 @@ class Dispatcher:
         return node
 
     def _refuse_if_short(self, settings: MLSettings, node: str) -> None:
-        """Refuse a training on a node that is short of something: what is a second old does not refuse one."""
-        if open_breaker(settings, self._nodes.usage().get(node, Usage())) is None:
-            return
-        breaker = open_breaker(settings, self._nodes.usage(anew=True).get(node, Usage()))
+        """Refuse a training on a node that is short of something: what is a second old does not refuse one.
+
+        A heap may be full of garbage, so it has some time to be collected; the plugin gives it none.
+        """
+        breaker = open_breaker(settings, self._nodes.usage().get(node, Usage()))
+        until = time.monotonic() + self._patience_s
+        while breaker is not None:
+            breaker = open_breaker(settings, self._nodes.usage(anew=True).get(node, Usage()))
+            if breaker != MEMORY or time.monotonic() > until:
+                break
+            time.sleep(LOOK_S)
         if breaker is None:
             return
         error = error_of(self._profile.breaker_open, breaker)
@@ -98,9 +112,9 @@ def eligible(settings: MLSettings, nodes: Iterable[WorkerNode]) -> list[str]:
 def open_breaker(settings: MLSettings, usage: Usage) -> str | None:
     """Return which circuit breaker is open, None if all are closed."""
     if settings.jvm_heap_threshold < NO_BREAKER and usage.heap_percent > settings.jvm_heap_threshold:
-        return "Memory"
+        return MEMORY
     if usage.disk_free is not None and usage.disk_free < settings.disk_free_threshold:
-        return "Disk"
+        return DISK
     return None
 
 

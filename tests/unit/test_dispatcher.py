@@ -48,7 +48,7 @@ def dispatcher(
     values = {PREFIX + name: value for name, value in settings.items()}
     tasks = [ClusterTask(TaskId(node, FIRST_NUMBER + 4 * n), "", {}, 0, "me") for n, node in enumerate(running)]
     current = CurrentSettings(lambda: values)
-    return Dispatcher(current, nodes, lambda: tasks, profile_of(version))  # type: ignore[arg-type]
+    return Dispatcher(current, nodes, lambda: tasks, profile_of(version), patience_s=0)  # type: ignore[arg-type]
 
 
 def chosen(made: Dispatcher, times: int = 4) -> list[str]:
@@ -139,6 +139,23 @@ def test_what_was_short_a_second_ago_is_looked_at_again() -> None:
     nodes = Nodes(DATA[:1], {"a": Usage(99)})
     nodes.anew = {"a": Usage(20)}
     assert dispatcher(nodes).next_worker_node() == "a"
+
+
+def test_a_heap_has_time_to_be_collected() -> None:
+    """One that is too full is looked at for a while; a full disk is not."""
+    looks = []
+
+    class Collected(Nodes):
+        def usage(self, *, anew: bool = False) -> Mapping[str, Usage]:
+            looks.append(anew)
+            return {"a": Usage(99 if len(looks) < 3 else 20, 10**12)}
+
+    current = CurrentSettings(dict)
+    made = Dispatcher(current, Collected(DATA[:1]), list, patience_s=5)  # type: ignore[arg-type]
+    assert made.next_worker_node() == "a"
+    assert looks == [False, True, True]
+    with pytest.raises(TaskPluginError, match="Disk"):
+        Dispatcher(current, Nodes(DATA[:1], {"a": Usage(1, 1)}), list, patience_s=60).next_worker_node()  # type: ignore[arg-type]
 
 
 def test_settings_are_read_once_a_second_and_after_a_change() -> None:
