@@ -17,10 +17,10 @@ from elasticsearch_dsl import Search
 from mlcommons_tasks.errors import IndexNotFound, StartError, UpstreamError
 from mlcommons_tasks.store.cluster_tasks import cluster_task_index_body
 from mlcommons_tasks.store.connection import translated
-from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, TASK_INDEX
+from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, SETTINGS_INDEX, TASK_INDEX
 from mlcommons_tasks.store.security import ACTION_GROUPS, ROLES
 
-INDICES = (TASK_INDEX, MODEL_INDEX, CLUSTER_TASK_INDEX)
+INDICES = (TASK_INDEX, MODEL_INDEX, CLUSTER_TASK_INDEX, SETTINGS_INDEX)
 NOBODY = "mlcommons-tasks-permission-probe"  #: an id that no document has
 REFUSED = (401, 403)
 SECURITY = "security_exception"
@@ -76,6 +76,7 @@ def _everywhere(client: opensearchpy.OpenSearch) -> Iterator[Probe]:
 
 def _where_secured() -> Iterator[Probe]:
     yield Probe("cluster:monitor/state", "GET", "/_cluster/state/master_node?filter_path=cluster_name")
+    yield Probe("cluster:monitor/nodes/stats", "GET", "/_nodes/stats/jvm?filter_path=cluster_name")
     body = cluster_task_index_body()  # some things can be found out only of an index that is there
     yield Probe(f"indices:admin/create on {CLUSTER_TASK_INDEX}", "PUT", f"/{CLUSTER_TASK_INDEX}", body)
     for index in INDICES:
