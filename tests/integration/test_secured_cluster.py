@@ -206,6 +206,7 @@ def running(callers: Callers) -> Iterator[Running]:
         return [key for key, task in tasks.items() if task_id in task["description"]]
 
     (cluster_id,) = wait_until(shown, what="the training among the cluster's tasks")
+    wait_until(lambda: owner.task(task_id)["state"] == "RUNNING", what="the training's turn")
     try:
         yield Running(callers, task_id, cluster_id)
     finally:
