@@ -66,6 +66,7 @@ def or_nothing(documents: IndexedStore, answer: Reply, rest: RestRequest, profil
     """Return the answer to a search, one that found nothing where an index is missing, whichever the body means."""
     if answer.status != IndexNotFound.status or NO_INDEX not in answer.payload or not profile.searches_no_index:
         return answer
+    documents.index_exists()  # which raises while OpenSearch does not know
     headers = [*rest.passed_headers(), ("Content-Type", MediaType.JSON.value)]
     return documents.search(b"{}", rest.rendering_parameters(), headers, nothing=True)
 

@@ -17,7 +17,7 @@ from elasticsearch_dsl import Boolean, Keyword, Long, Object, Search
 from elasticsearch_dsl import Mapping as IndexMapping
 
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
-from mlcommons_tasks.errors import IndexNotFound
+from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, raise_failure, raise_unread
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
@@ -202,6 +202,8 @@ class ClusterTaskStore:
 
         def ask() -> Reply:
             answer = self._documents.search(payload, FOUND_ONLY, JSON)
+            if answer.status == 404 and self._documents.exists():
+                raise StoreUnavailable("OpenSearch has just come to know its indices")
             if answer.status >= 400 and answer.status != 404:
                 raise refused(answer)
             return answer

@@ -16,13 +16,15 @@ from urllib.parse import quote, urlencode
 
 import opensearchpy
 
-from mlcommons_tasks.errors import IndexNotFound, TaskPluginError, UpstreamError
+from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
 
 Result = TypeVar("Result")
 WRITE_DEADLINE_S = 120.0
+NO_INDEX = b"index_not_found_exception"
+STATE_NOT_RECOVERED = "1"  #: `GatewayService.STATE_NOT_RECOVERED_BLOCK`
 CREATE_DEADLINE_S = 5.0  #: somebody waits for it
 
 
@@ -155,6 +157,8 @@ class DocumentIndex:
             with translated():
                 found = self._client.mget(index=self.name, body={"ids": wanted})["docs"]
         except IndexNotFound:
+            if self.exists():
+                raise StoreUnavailable("OpenSearch has just come to know its indices") from None
             return dict.fromkeys(wanted)
         raise_unread(found)
         return {each["_id"]: (each["_source"], _written(each)) if each.get("found") else None for each in found}
@@ -195,7 +199,10 @@ class DocumentIndex:
             StoreUnavailable, UpstreamError: it could not be read.
         """
         query = "?" + urlencode({"_source_excludes": ",".join(excludes)}) if excludes else ""
-        reply = self._request("GET", f"/_source/{quote(document_id, safe='')}{query}")
+        target = f"/_source/{quote(document_id, safe='')}{query}"
+        reply = self._request("GET", target)
+        if reply.status == 404 and NO_INDEX in reply.payload and self.exists():
+            reply = self._request("GET", target)  # it was not known yet
         if reply.status == 404:
             return None
         if reply.status >= 400:
@@ -203,9 +210,22 @@ class DocumentIndex:
         return reply.payload
 
     def exists(self) -> bool:
-        """Say whether the index is there."""
+        """Say whether the index is there.
+
+        An OpenSearch that starts says of every index that it is missing, until it has read which there are. A task
+        must not be taken for deleted then.
+
+        Raises:
+            StoreUnavailable: OpenSearch does not know yet, or cannot be reached.
+            UpstreamError: it does not say.
+        """
         with translated():
-            return bool(self._client.indices.exists(index=self.name))
+            if self._client.indices.exists(index=self.name):
+                return True
+            state = self._client.cluster.state(metric="blocks", params={"filter_path": "blocks.global"})
+            if STATE_NOT_RECOVERED in state.get("blocks", {}).get("global", {}):
+                raise StoreUnavailable("OpenSearch has just started, and does not know its indices yet")
+            return bool(self._client.indices.exists(index=self.name))  # it may have come to know meanwhile
 
     def delete(self, document_id: str, query: Mapping[str, str]) -> Reply:
         """Delete a document and return OpenSearch's own answer, whatever its status."""
