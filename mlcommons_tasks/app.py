@@ -28,7 +28,7 @@ from mlcommons_tasks.rest.cluster_settings import NAME as CLUSTER_SETTINGS
 from mlcommons_tasks.rest.cluster_settings import cluster_settings_blueprint
 from mlcommons_tasks.rest.cluster_tasks import NAME as CLUSTER_TASKS
 from mlcommons_tasks.rest.cluster_tasks import cluster_tasks_blueprint
-from mlcommons_tasks.rest.exchange import LONGEST_BODY, compress
+from mlcommons_tasks.rest.exchange import IDENTITY_HEADERS, LONGEST_BODY, compress
 from mlcommons_tasks.rest.failures import handle_failures
 from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
@@ -128,6 +128,19 @@ def endpoint_of(settings: Settings) -> Endpoint:
     )
 
 
+def _upstream(endpoint: Endpoint, settings: Settings, facts: ClusterFacts) -> Upstream:
+    names = (settings.identity_headers or "").lower().split(",")
+    upstream = Upstream(
+        endpoint,
+        connections=settings.threads * 2,
+        timeout_s=settings.timeout,
+        identity_headers=frozenset(name.strip() for name in names if name.strip()),
+    )
+    if facts.is_secured:
+        upstream.keep_certificate_from_callers()
+    return upstream
+
+
 def _bare_app() -> Flask:
     """Return an application that matches paths and methods as OpenSearch does, and has no routes."""
     app = Flask("mlcommons_tasks", static_folder=None)
@@ -158,7 +171,7 @@ def create_app(
     cluster = Cluster(client)
     if facts is None:
         facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
-    upstream = Upstream(endpoint, connections=settings.threads * 2, timeout_s=settings.timeout)
+    upstream = _upstream(endpoint, settings, facts)
     tasks, models = TaskStore(client, upstream, profile), ModelStore(client, upstream, profile)
     sources = SourceIndex(upstream)
     pool = TrainingPool(settings.trainings, warm_up)
@@ -179,6 +192,7 @@ def create_app(
     sync_up = SyncUp(current, runner, models.index_exists)
 
     app = _bare_app()
+    app.config[IDENTITY_HEADERS] = sorted(upstream.identity_headers)
     if facts.is_secured:
         authorize(app, Security(upstream))
     app.register_blueprint(tasks_blueprint(tasks, models, profile))

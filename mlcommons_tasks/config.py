@@ -45,6 +45,8 @@ class Settings:
         insecure: do not verify OpenSearch's certificate.
         client_cert: the certificate that is shown to OpenSearch.
         client_key: its key, unless that is in the same file.
+        identity_headers: names of headers, with commas between, by which a proxy in front says who calls, such as that
+            of a checked client certificate; others of that kind are not passed on.
         timeout: seconds that OpenSearch may stay silent while it owes an answer.
         cert: the certificate that is shown to callers; with it the service speaks https.
         key: its key, unless that is in the same file.
@@ -69,6 +71,7 @@ class Settings:
     insecure: bool = False
     client_cert: Path | None = None
     client_key: Path | None = None
+    identity_headers: str | None = None
     timeout: float = 120.0
     cert: Path | None = None
     key: Path | None = None

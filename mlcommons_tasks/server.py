@@ -224,12 +224,16 @@ def _facts(settings: Settings, on_wait: Callable[[str], None]) -> ClusterFacts:
     from mlcommons_tasks.app import endpoint_of
     from mlcommons_tasks.store.cluster import Cluster, wait_for_cluster
     from mlcommons_tasks.store.connection import open_client
+    from mlcommons_tasks.store.upstream import Upstream
 
     endpoint = endpoint_of(settings)
     client = open_client(endpoint)
     try:
         cluster = Cluster(client)
         facts = wait_for_cluster(cluster, endpoint.url, settings.wait, on_wait)
+        if facts.is_secured:
+            with contextlib.closing(Upstream(endpoint)) as upstream:
+                upstream.keep_certificate_from_callers()
     finally:
         client.close()
     return facts

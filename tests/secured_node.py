@@ -23,6 +23,7 @@ import bcrypt
 import trustme
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 
 from mlcommons_tasks.node.assembly import assemble
 from mlcommons_tasks.node.distribution import Distribution, Kind, fetch
@@ -140,6 +141,11 @@ class SecuredNode:
         return self.node.url
 
     @property
+    def administrator(self) -> Path:
+        """A certificate, with its key, that may do everything."""
+        return self.ca_file.with_name("administrator.pem")
+
+    @property
     def callers(self) -> dict[str, Account | None]:
         """Everybody who may come along: the accounts, one with a wrong password, and one without any."""
         return {
@@ -180,7 +186,8 @@ def secured_node(
     passwords = {name: secrets.token_urlsafe(12) for name in USERS}
     with tempfile.TemporaryDirectory(prefix="secured-") as name:
         folder = Path(name)
-        write_certificates(folder)
+        administrator = write_certificates(folder)
+        settings = {"plugins.security.authcz.admin_dn": [administrator], **settings}
         write_configuration(folder / "config", distribution, passwords)
         security = Security(
             folder / "node.pem", folder / "node-key.pem", folder / "ca.pem", folder / "config", settings
@@ -192,8 +199,8 @@ def secured_node(
             yield running
 
 
-def write_certificates(folder: Path) -> None:
-    """Make an authority, and a certificate of it for this machine."""
+def write_certificates(folder: Path) -> str:
+    """Make an authority, a certificate of it for this machine, and an administrator's; return whose that is."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1", "localhost")
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
@@ -201,6 +208,10 @@ def write_certificates(folder: Path) -> None:
     (folder / "node-key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     for pem in certificate.cert_chain_pems:
         pem.write_to_path(str(folder / "node.pem"), append=True)
+    administrator = authority.issue_cert("admin@example.org", common_name="administrator")
+    administrator.private_key_and_cert_chain_pem.write_to_path(str(folder / "administrator.pem"))
+    subject = load_pem_x509_certificate(administrator.cert_chain_pems[0].bytes()).subject
+    return subject.rfc4514_string()
 
 
 def write_configuration(folder: Path, distribution: Distribution, passwords: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, current_app, g, request
 
 from mlcommons_tasks.cluster_task import TASK_HEADERS
 from mlcommons_tasks.errors import (
@@ -32,6 +32,7 @@ LONGEST_BODY = 100 * 1024 * 1024  #: `http.max_content_length`
 LONGEST_TASK_HEADERS = 16 * 1024  #: bytes, two for a character
 #: Who asks, and for whom: the security plugin's own headers beside the account.
 CALLER_HEADERS = ("Authorization", "securitytenant", "opendistro_security_impersonate_as")
+IDENTITY_HEADERS = "IDENTITY_HEADERS"  #: where an app keeps the names of those a proxy in front may say it by
 RENDERING = ("pretty", "human", "error_trace", "filter_path")  #: what OpenSearch itself renders by
 
 
@@ -70,7 +71,8 @@ class RestRequest:
     @property
     def caller(self) -> dict[str, str]:
         """The headers that say who asks."""
-        return {name: request.headers[name] for name in CALLER_HEADERS if name in request.headers}
+        names = (*CALLER_HEADERS, *current_app.config.get(IDENTITY_HEADERS, ()))
+        return {name: request.headers[name] for name in names if name in request.headers}
 
     @property
     def task_headers(self) -> dict[str, str]:

@@ -39,6 +39,16 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+#: How headers begin by which proxies say whose certificate they have seen, or for whom they speak.
+IDENTITIES = (
+    "x-proxy-",
+    "x-forwarded-client-cert",
+    "x-client-cert",
+    "client-cert",
+    "x-ssl-client",
+    "ssl-client",
+    "x-ssl-cert",
+)
 SET_ANEW = frozenset({"host", "content-length", "expect"})  #: headers that each connection has of its own
 
 StartResponse = Callable[..., Any]
@@ -152,10 +162,13 @@ def send_on(upstream: Upstream, environ: dict[str, Any], target: str, *, payload
         ConnectionResetError: the caller went away.
     """
     method = environ["REQUEST_METHOD"]
-    headers = [(name, value) for name, value in end_to_end(headers_of(environ)) if name.lower() not in SET_ANEW]
+    sent = callers_headers(environ, upstream)
+    headers = [(name, value) for name, value in sent if name.lower() not in SET_ANEW]
     body = _body_of(environ) if payload is None else Body(payload, length=len(payload))
     try:
-        return upstream.open(method, target, headers, body, timeout_s=patience(method, target, upstream.timeout_s))
+        return upstream.for_callers.open(
+            method, target, headers, body, timeout_s=patience(method, target, upstream.timeout_s)
+        )
     except BodyLost as error:
         raise (error.__cause__ or error) from None
 
@@ -183,6 +196,18 @@ def headers_of(environ: dict[str, Any]) -> Headers:
     if kind := environ.get("CONTENT_TYPE"):
         found.append(("Content-Type", kind))
     return [(name, value) for name, value in found if " " not in name]
+
+
+def callers_headers(environ: dict[str, Any], upstream: Upstream) -> Headers:
+    """Return the headers that a caller may have OpenSearch see: nobody says by a header who they are.
+
+    That is for a proxy in front which has found it out, and only for the headers that the service is told of.
+    """
+    return [
+        (name, value)
+        for name, value in end_to_end(headers_of(environ))
+        if not name.lower().startswith(IDENTITIES) or name.lower() in upstream.identity_headers
+    ]
 
 
 def end_to_end(headers: Headers) -> Headers:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import ClientDisconnected
 
 from mlcommons_tasks.errors import StoreUnavailable
-from mlcommons_tasks.rest.passage import FAILURE, SET_ANEW, TARGET, Passed, as_gateway, end_to_end, headers_of, send_on
+from mlcommons_tasks.rest.passage import FAILURE, SET_ANEW, TARGET, Passed, as_gateway, callers_headers, send_on
 from mlcommons_tasks.rest.patience import patience
 from mlcommons_tasks.rest.routing import EVERY_METHOD
 from mlcommons_tasks.store.upstream import Reply, Upstream
@@ -65,13 +65,13 @@ def ask(upstream: Upstream, target: str, method: str | None = None, payload: byt
         StoreUnavailable: OpenSearch cannot be reached.
     """
     own = SET_ANEW | OF_THE_BODY
-    headers = [(name, value) for name, value in end_to_end(headers_of(request.environ)) if name.lower() not in own]
+    headers = [(name, value) for name, value in callers_headers(request.environ, upstream) if name.lower() not in own]
     method = method or request.method
     wait_s = patience(method, target, upstream.timeout_s)
     headers.append(("Accept", "application/json"))
     if payload is not None:
         headers.append(("Content-Type", "application/json"))
-    return upstream.request(method, target, headers, payload, timeout_s=wait_s)
+    return upstream.for_callers.request(method, target, headers, payload, timeout_s=wait_s)
 
 
 def is_forwarded() -> bool:

@@ -13,7 +13,7 @@ import opensearchpy
 from mlcommons_tasks.errors import StartError, StoreUnavailable, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.account import check_account
 from mlcommons_tasks.store.connection import CertificateRefused, translated
-from mlcommons_tasks.store.security import AUTHINFO
+from mlcommons_tasks.store.upstream import AUTHINFO
 
 log = logging.getLogger(__name__)
 

@@ -247,7 +247,7 @@ class DocumentIndex:
         self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
     ) -> Reply:
         """Run a search whose body names a point in time: with the caller's rights only, for it may be of any index."""
-        return self._upstream.request("POST", "/_search?" + urlencode(dict(query)), list(headers), payload)
+        return self._upstream.for_callers.request("POST", "/_search?" + urlencode(dict(query)), list(headers), payload)
 
     def _request(
         self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), payload: bytes | None = None

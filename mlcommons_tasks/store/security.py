@@ -15,10 +15,9 @@ from typing import Any
 
 from mlcommons_tasks.errors import UpstreamError
 from mlcommons_tasks.store.connection import refused
-from mlcommons_tasks.store.upstream import Reply, Upstream
+from mlcommons_tasks.store.upstream import AUTHINFO, Reply, Upstream
 from mlcommons_tasks.wire.permissions import Caller, Roles
 
-AUTHINFO = "/_plugins/_security/authinfo"
 ROLES = "/_plugins/_security/api/roles"
 ACTION_GROUPS = "/_plugins/_security/api/actiongroups"
 FRESH_S = 3.0  #: how long a caller's roles, and what they allow, are taken for true
@@ -55,7 +54,7 @@ class Security:
         if known is not None and time.monotonic() < known[0]:
             return known[1]
         until = time.monotonic() + FRESH_S
-        answer = self._ask(AUTHINFO, headers)
+        answer = self._upstream.for_callers.request("GET", AUTHINFO, list(headers.items()))
         if answer.status >= 400:
             raise CallerRefused(answer)
         caller = Caller.of(json.loads(answer.payload))
@@ -81,11 +80,8 @@ class Security:
         return roles
 
     def _own(self, target: str) -> Mapping[str, Any]:
-        answer = self._ask(target, self._upstream.endpoint.authorization)
+        answer = self._upstream.request("GET", target, list(self._upstream.endpoint.authorization.items()))
         if answer.status >= 400:
             raise refused(answer)
         body: Mapping[str, Any] = json.loads(answer.payload)
         return body
-
-    def _ask(self, target: str, headers: Mapping[str, str]) -> Reply:
-        return self._upstream.request("GET", target, list(headers.items()))

@@ -79,7 +79,7 @@ class SourceIndex:
         self, target: str, payload: bytes, caller: Mapping[str, str], cancellation: Cancellation | None = None
     ) -> Reply:
         headers = [*caller.items(), ("Content-Type", "application/json")]
-        reply = self._upstream.request("POST", target, headers, payload, cancellation)
+        reply = self._upstream.for_callers.request("POST", target, headers, payload, cancellation)
         if reply.status >= 400:
             raise refused(reply)
         return reply

@@ -7,19 +7,22 @@ Several addresses take turns; one that cannot be reached is left alone for a whi
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from mlcommons_tasks.cancellation import Cancellation
-from mlcommons_tasks.errors import StoreTooSlow, StoreUnavailable
+from mlcommons_tasks.errors import StartError, StoreTooSlow, StoreUnavailable
 from mlcommons_tasks.store.endpoint import Endpoint
 from mlcommons_tasks.store.hosts import Host, Hosts
 from mlcommons_tasks.store.http1 import Answer, Body, Broken, Connection
 from mlcommons_tasks.wire.content_encoding import decoded
 
 TIMEOUT_S = 120.0
+AUTHINFO = "/_plugins/_security/authinfo"  #: where the security plugin says who asks
 USUAL = -1.0  #: stands for the time-out that an upstream was given
 LONGEST_ANSWER = 1024 * 1024 * 1024
 #: What may be sent again: it changes nothing.
@@ -41,10 +44,24 @@ class Reply:
 
 
 class Upstream:
-    """Pools of connections to one OpenSearch."""
+    """Pools of connections to one OpenSearch.
 
-    def __init__(self, endpoint: Endpoint, *, connections: int = 64, timeout_s: float = TIMEOUT_S) -> None:
+    What is sent in a caller's name goes by `for_callers`: another pool, where the certificate that these connections
+    show is an account of the service's, with which no caller may act. `identity_headers` are those, in lower case, by
+    which a proxy in front says who calls; no others of that kind are believed.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        connections: int = 64,
+        timeout_s: float = TIMEOUT_S,
+        identity_headers: frozenset[str] = frozenset(),
+    ) -> None:
         self.endpoint = endpoint
+        self.identity_headers = identity_headers
+        self.for_callers = self
         self.timeout_s = timeout_s
         self._prefix = urlsplit(endpoint.urls[0]).path
         self._hosts = Hosts(endpoint, connections)
@@ -125,6 +142,30 @@ class Upstream:
     def close(self) -> None:
         """Close the connections that nobody uses."""
         self._hosts.close()
+        if self.for_callers is not self:
+            self.for_callers.close()
+
+    def keep_certificate_from_callers(self) -> None:
+        """Send what callers send by connections that show no certificate, if the one there is would speak for them.
+
+        Raises:
+            StartError: OpenSearch wants a certificate from everybody, and takes this one for an account.
+            StoreUnavailable: it cannot be reached.
+        """
+        if self.endpoint.client_cert is None or self.request("GET", AUTHINFO).status != HTTPStatus.OK:
+            return
+        bare = dataclasses.replace(self.endpoint, client_cert=None, client_key=None)
+        callers = Upstream(bare, timeout_s=self.timeout_s, identity_headers=self.identity_headers)
+        try:
+            callers.request("GET", AUTHINFO)
+        except StoreUnavailable as error:
+            callers.close()
+            raise StartError(
+                f"callers would act with the service's certificate: OpenSearch takes it for an account, and lets"
+                f" nobody in without one ({error.reason})",
+                hint="Use a client certificate that is no account and no administrator's.",
+            ) from error
+        self.for_callers = callers
 
 
 @dataclass(frozen=True)
