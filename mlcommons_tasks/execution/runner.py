@@ -225,8 +225,8 @@ class TaskRunner:
         try:
             frame = self._read(stored.live, ml_input, caller)
             fit = self._fits.submit(self._trainer.fit, ml_input, frame, stored.live)  # it need not wait for the write
+            stored.live.running()  # who sees that the task is RUNNING sees it in `_tasks` as well
             self._write(stored, lambda task, now: task.running(now))
-            stored.live.running()
             self._registry.changed(stored.live)
             content = fit.result()
             stored.live.cancellation.check()

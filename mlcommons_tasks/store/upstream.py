@@ -92,13 +92,14 @@ class Upstream:
         url, repeated = self.endpoint.url, False
         for host in self._hosts.in_turn():
             url = host.url
-            for connect in (lambda host=host: host.kept(write=not request.is_read), host.connect):
+            # a kept connection, then a new one, and another if a read was lost on that
+            for connect in (lambda host=host: host.kept(write=not request.is_read), host.connect, host.connect):
                 try:
                     connection = connect()
                 except OSError as error:
                     host.missed(error, alone=self._hosts.is_one)
                     problem = error
-                    continue
+                    break
                 if connection is None:
                     continue
                 try:

@@ -220,7 +220,7 @@ def test_others_are_not_harmed(ours: Client) -> None:
         ended_cancelled(ours, task_id, ml_task, began)
         assert ours.ended(ours.train_async(rows_body()), deadline_s=20)["state"] == "COMPLETED"
         assert ours.task(other)["state"] == "RUNNING"
-        assert trainings(ours) == [training(ours, other)]
+        wait_until(lambda: trainings(ours) == [training(ours, other)], what="the end of the one that came after")
 
 
 def test_a_training_whose_caller_waits_is_cancelled(ours: Client) -> None:

@@ -140,15 +140,18 @@ def test_a_write_on_a_connection_that_was_closed_meanwhile_goes_by_another(
     client: Client, upstream: RawUpstream
 ) -> None:
     """However often OpenSearch closes idle connections, each write arrives, and arrives once."""
+    closed = threading.Semaphore(0)
 
     def last(connection: socket.socket) -> None:
         connection.sendall(ok())
         reset(connection)
+        closed.release()
 
     upstream.answers["/raw/last"] = last
     for number in range(1, 30):
         assert client.send("POST", "/raw/last", b"{}").status == 200
         assert len(upstream.requests) == number
+        assert closed.acquire(timeout=5)  # one that closes while a write is on its way nobody can be saved from
 
 
 def test_a_413_before_the_end_of_a_body_reaches_the_caller(running: Service, client: Client) -> None:
