@@ -9,8 +9,7 @@ from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.cluster_task import ClusterTask, Outcome, Stage
 from mlcommons_tasks.execution.progress import Progress, ProgressPage
 from mlcommons_tasks.task import TaskState
-
-NANOS_IN_A_MILLI = 1_000_000
+from mlcommons_tasks.wire.cluster_tasks import NANOS_PER_MILLI
 
 
 class LiveTask:
@@ -63,7 +62,7 @@ class LiveTask:
         with self._lock:
             if self._task.completed:
                 return False
-            took = max(1, now - self._task.start_time) * NANOS_IN_A_MILLI
+            took = max(1, now - self._task.start_time) * NANOS_PER_MILLI
             self._task = dataclasses.replace(
                 self._task, state=state.value, stage=None, outcome=outcome, running_time_in_nanos=took
             )

@@ -13,6 +13,7 @@ import time
 
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.execution.registry import LEASE_S
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore, owner_document
 from mlcommons_tasks.store.connection import until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, WRITE_DEADLINE_S
@@ -24,7 +25,6 @@ LOOK_S = 0.4  #: how often they are looked at while somebody asks
 ASKED_S = 10.0  #: how long after the last question
 FORGOTTEN_MS = 24 * 3_600_000  #: names of processes that did nothing for so long are deleted
 RENEW_MS = FORGOTTEN_MS // 2
-LEASE_MS = 15_000
 
 
 class Membership:
@@ -56,7 +56,7 @@ class Membership:
             if self._joined_at is not None and now - self._joined_at < RENEW_MS:
                 return
             forgotten = self._store.owners(before=now - FORGOTTEN_MS)
-            self._store.write({self._owner: owner_document(self._owner, now + LEASE_MS)}, {}, forgotten)
+            self._store.write({self._owner: owner_document(self._owner, now + int(LEASE_S * 1000))}, {}, forgotten)
             self._named_from = time.monotonic()
             others = self._look()
             self._known_from = time.monotonic() + (KNOWN_S if others else 0.0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from mlcommons_tasks.rest.exchange import RestRequest
+from mlcommons_tasks.rest.exchange import RestRequest, passed_on
 from mlcommons_tasks.store.security import CallerRefused, Security
 from mlcommons_tasks.wire.permissions import ML_ACTIONS
 
@@ -37,16 +37,6 @@ def authorize(app: Flask, security: Security) -> None:
         try:
             caller = security.caller(rest.caller)
         except CallerRefused as refusal:
-            return _as_it_came(refusal)
+            return passed_on(refusal.answer)
         rest.authorize = lambda: security.roles().require(caller, ML_ACTIONS + action)
         return None
-
-
-def _as_it_came(refusal: CallerRefused) -> Response:
-    answer = refusal.answer
-    response = Response(answer.payload, status=answer.status)
-    response.headers.clear()
-    for name, value in answer.headers:
-        if name.lower() in ("content-type", "www-authenticate"):
-            response.headers.add(name, value)
-    return response

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import g, request
@@ -14,19 +13,12 @@ from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
+from mlcommons_tasks.rest.cluster_answer import SHAPING, ClusterAnswer, cluster_json, without
 from mlcommons_tasks.rest.exchange import RestRequest
-from mlcommons_tasks.rest.proxy import ask
-from mlcommons_tasks.rest.task_query import (
-    SHAPING,
-    TaskQuery,
-    for_opensearch,
-    is_ours_to_read,
-    manager_timeouts,
-    without,
-)
+from mlcommons_tasks.rest.task_query import TaskQuery, for_opensearch, is_ours_to_read, manager_timeouts
 from mlcommons_tasks.store.cluster import Cluster
 from mlcommons_tasks.store.upstream import Upstream
-from mlcommons_tasks.wire.cluster_tasks import Entry, entries_of, failed_node, java_name, merged
+from mlcommons_tasks.wire.cluster_tasks import Entry, empty_body, entries_of, failed_node, java_name, merged
 from mlcommons_tasks.wire.parameters import decode
 
 CANCEL_WAIT_S = 30.0  #: how long a cancellation that waits does so; a training stops within 2 s
@@ -38,10 +30,6 @@ class TaskNotFound(TaskPluginError):
 
     status = 404
     type = "resource_not_found_exception"
-
-
-class ClusterAnswer(Exception):  # no error: a way out
-    """The cluster answers this request alone."""
 
 
 class ClusterEdge:
@@ -109,10 +97,8 @@ class ClusterEdge:
             RestRequest.current().finish("task_id", *KNOWN)
             return empty_body(group_by)
         read_body()
-        answer = ask(self.upstream, without(for_opensearch(RestRequest.current()), SHAPING))
-        if answer.status != status:
-            raise ClusterAnswer
-        body: dict[str, Any] = json.loads(answer.payload)
+        target = without(for_opensearch(RestRequest.current()), SHAPING)
+        body: dict[str, Any] = cluster_json(self.upstream, target, status=status)
         return body
 
     def training(self, wanted: TaskId) -> ClusterTask:
@@ -154,7 +140,11 @@ class ClusterEdge:
 
     def merged(self, body: dict[str, Any], query: TaskQuery, entries: list[Entry]) -> dict[str, Any]:
         """Return the cluster's answer with ours in it."""
-        nodes = self.cluster.nodes() if query.group_by == "nodes" else {}
+        nodes: Mapping[str, Any] = {}
+        if query.group_by == "nodes":
+            shown = body["nodes"]  # those that the cluster shows it has described already
+            if self.alone or any(entry.id.node not in shown for entry in entries):
+                nodes = self.cluster.nodes()
         now = self.clock.now_in_millis()
         return merged(body, query.group_by, entries, nodes, now, detailed=query.detailed, human=query.human)
 
@@ -175,11 +165,6 @@ def not_found(wanted: TaskId) -> TaskNotFound:
     if request.method == "POST":
         return TaskNotFound(f"task [{wanted}] is not found")
     return TaskNotFound(f"task [{wanted}] isn't running and hasn't stored its results")
-
-
-def empty_body(group_by: str) -> dict[str, Any]:
-    """Return a list without tasks."""
-    return {"nodes": {}} if group_by == "nodes" else {"tasks": [] if group_by == "none" else {}}
 
 
 def _trainings(entries: Iterable[Entry]) -> list[ClusterTask]:

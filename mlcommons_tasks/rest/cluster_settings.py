@@ -15,10 +15,16 @@ from flask import Blueprint, Response, request
 
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
 from mlcommons_tasks.execution.current_settings import CurrentSettings
-from mlcommons_tasks.rest.cluster_edge import ClusterAnswer
+from mlcommons_tasks.rest.cluster_answer import (
+    SHAPING,
+    ClusterAnswer,
+    cluster_json,
+    readable,
+    with_parameters,
+    without,
+)
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.proxy import ask, forward
-from mlcommons_tasks.rest.task_query import SHAPING, without
 from mlcommons_tasks.store.connection import refused
 from mlcommons_tasks.store.settings import SettingsStore, StoredSettings
 from mlcommons_tasks.store.upstream import Reply, Upstream
@@ -91,9 +97,7 @@ class SettingsEdge:
         stored = self._store.read()
         if not stored.effective and not with_defaults:
             raise ClusterAnswer
-        answer = ask(self._upstream, _plain_target())
-        if answer.status != 200:
-            raise ClusterAnswer
+        theirs = cluster_json(self._upstream, _plain_target())
         ours: dict[str, Settings] = {
             "persistent": known(stored.persistent, self._version),
             "transient": known(stored.transient, self._version),
@@ -101,7 +105,7 @@ class SettingsEdge:
         if with_defaults:
             defaults = defaults_of(self._version)
             ours["defaults"] = {key: value for key, value in defaults.items() if key not in stored.effective}
-        return _merged(json.loads(answer.payload), ours, flat=flat)
+        return _merged(theirs, ours, flat=flat)
 
     def wishes(self) -> tuple[WishesByScope, WishesByScope]:
         """Return the wishes in the body that concern ML Commons and those that concern the cluster.
@@ -191,9 +195,8 @@ class SettingsEdge:
 
 def _flag(name: str) -> bool:
     """Return a boolean parameter; what OpenSearch would refuse is left to it."""
-    rest = RestRequest.current()
+    rest = readable()
     try:
-        rest.refuse_unreadable()
         return rest.parameters.boolean(name)
     except TaskPluginError as error:
         raise ClusterAnswer from error
@@ -211,7 +214,7 @@ def _waits_for_nodes() -> bool:
 def _plain_target() -> str:
     """Return the request's target for an answer that ours can be put into: flat JSON, all of it."""
     target = without(RestRequest.current().target, (*SHAPING, FLAT, "error_trace"))
-    return f"{target}{'&' if '?' in target else '?'}{FLAT}=true"
+    return with_parameters(target, {FLAT: "true"})
 
 
 def _body() -> Mapping[str, Any]:

@@ -14,19 +14,12 @@ from flask import Blueprint, Response
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
 from mlcommons_tasks.errors import ServerError, StatusError
 from mlcommons_tasks.rest.cat_tasks import add_cat_tasks
-from mlcommons_tasks.rest.cluster_edge import (
-    ClusterAnswer,
-    ClusterEdge,
-    TaskNotFound,
-    body_was_read,
-    empty_body,
-    not_found,
-)
-from mlcommons_tasks.rest.exchange import RestRequest, reply
+from mlcommons_tasks.rest.cluster_answer import ClusterAnswer
+from mlcommons_tasks.rest.cluster_edge import ClusterEdge, TaskNotFound, body_was_read, not_found
+from mlcommons_tasks.rest.exchange import RestRequest, passed_on, reply
 from mlcommons_tasks.rest.proxy import ask, forward
 from mlcommons_tasks.rest.task_query import for_opensearch
-from mlcommons_tasks.store.upstream import Reply
-from mlcommons_tasks.wire.cluster_tasks import Entry, failed_node, java_name, stage_result, task_result
+from mlcommons_tasks.wire.cluster_tasks import Entry, empty_body, failed_node, java_name, stage_result, task_result
 
 NAME = "cluster_tasks"
 
@@ -106,7 +99,7 @@ def _add_cancel_and_delete(routes: Blueprint, edge: ClusterEdge) -> None:
         wanted = edge.ours(task_id)
         probe = f"/_tasks/{wanted}/_cancel"  # who may delete may cancel: older clusters cannot be asked for more
         if not edge.alone and (answer := ask(edge.upstream, probe, "POST")).status != 200:
-            return _as_it_came(answer)
+            return passed_on(answer)
         RestRequest.current().finish("task_id")
         task = edge.tasks.get(wanted)
         if task is None or task.id != wanted:
@@ -125,7 +118,3 @@ def _add_cancel_and_delete(routes: Blueprint, edge: ClusterEdge) -> None:
 def _entry(task: ClusterTask, wanted: TaskId) -> Entry:
     """Return the training, or the stage that an id means if it is in it."""
     return Entry(task, task.stage if wanted == task.stage_id else None)
-
-
-def _as_it_came(answer: Reply) -> Response:
-    return Response(answer.payload, status=answer.status, content_type=answer.content_type)

@@ -32,6 +32,7 @@ LONGEST_BODY = 100 * 1024 * 1024  #: `http.max_content_length`
 LONGEST_TASK_HEADERS = 16 * 1024  #: bytes, two for a character
 #: Who asks, and for whom: the security plugin's own headers beside the account.
 CALLER_HEADERS = ("Authorization", "securitytenant", "opendistro_security_impersonate_as")
+PASSED_ON = frozenset({"warning", "www-authenticate", "x-opensearch-version"})
 IDENTITY_HEADERS = "IDENTITY_HEADERS"  #: where an app keeps the names of those a proxy in front may say it by
 RENDERING = ("pretty", "human", "error_trace", "filter_path")  #: what OpenSearch itself renders by
 
@@ -233,7 +234,7 @@ def passed_on(answer: Reply, status: int | None = None) -> Response:
     """Return an answer of OpenSearch as it came."""
     response = Response(answer.payload, status=status or answer.status, content_type=answer.content_type)
     for name, value in answer.headers:
-        if name.lower() in ("warning", "x-opensearch-version"):
+        if name.lower() in PASSED_ON:
             response.headers.add(name, value)
     return response
 

@@ -5,20 +5,23 @@ Source: OpenSearch 3.6.0 `RestPluginsAction`, `RestNodesInfoAction`.
 
 from __future__ import annotations
 
-import json
-from urllib.parse import urlencode
-
 from flask import Blueprint, Response
 
-from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
-from mlcommons_tasks.rest.cat_tasks import TABLE_SHAPING, TEXT, is_structured
-from mlcommons_tasks.rest.cluster_edge import ClusterAnswer
-from mlcommons_tasks.rest.exchange import RestRequest, reply
-from mlcommons_tasks.rest.proxy import ask, forward
-from mlcommons_tasks.rest.task_query import SHAPING, without
+from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.rest.cluster_answer import (
+    SHAPING,
+    TABLE_SHAPING,
+    ClusterAnswer,
+    cluster_json,
+    readable,
+    table_reply,
+    with_parameters,
+    without,
+)
+from mlcommons_tasks.rest.exchange import reply
+from mlcommons_tasks.rest.proxy import forward
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.store.worker_nodes import WorkerNodes
-from mlcommons_tasks.wire.cat_table import View
 from mlcommons_tasks.wire.parameters import decode
 from mlcommons_tasks.wire.plugins import CLUSTER_QUERY, plugins_table, with_plugin
 from mlcommons_tasks.wire.simple_match import comma_list
@@ -55,46 +58,27 @@ def plugins_blueprint(nodes: WorkerNodes, upstream: Upstream, version: str) -> B
 
     @routes.get("/_cat/plugins")
     def cat_plugins() -> Response:
-        rest = _readable()
+        rest = readable()
         if rest.parameters.has("help"):
             raise ClusterAnswer
         target = without(rest.target, (*SHAPING, *TABLE_SHAPING))
-        answer = ask(upstream, f"{target}{'&' if '?' in target else '?'}{urlencode(CLUSTER_QUERY)}")
-        if answer.status != 200:
-            raise ClusterAnswer
+        rows = cluster_json(upstream, with_parameters(target, CLUSTER_QUERY))
         found = [(node.id, node.name) for node in nodes.all()]
-        table = plugins_table(json.loads(answer.payload), found, version)
-        view = View.of(rest.parameters)
-        if is_structured(rest):
-            return reply(table.objects(view))
-        return Response(table.text(view), content_type=TEXT)
+        return table_reply(rest, plugins_table(rows, found, version))
 
     @routes.get("/_nodes")
     @routes.get("/_nodes/<segment:nodes_or_metrics>")
     @routes.get("/_nodes/<segment:nodes_or_metrics>/<segment:metrics>")
     @routes.get("/_nodes/<segment:nodes_or_metrics>/info/<segment:metrics>")
     def nodes_info(nodes_or_metrics: str = "", metrics: str = "") -> Response:
-        rest = _readable()
+        rest = readable()
         if not lists_plugins(nodes_or_metrics, metrics):
             raise ClusterAnswer
-        answer = ask(upstream, without(rest.target, SHAPING))
-        if answer.status != 200:
-            raise ClusterAnswer
-        body = json.loads(answer.payload)
+        body = cluster_json(upstream, without(rest.target, SHAPING))
         body["nodes"] = {node: with_plugin(info, version) for node, info in body["nodes"].items()}
         return reply(body)
 
     return routes
-
-
-def _readable() -> RestRequest:
-    """Return the request; what OpenSearch would refuse is left to it."""
-    rest = RestRequest.current()
-    try:
-        rest.refuse_unreadable()
-    except TaskPluginError as error:
-        raise ClusterAnswer from error
-    return rest
 
 
 def lists_plugins(nodes_or_metrics: str, metrics: str) -> bool:

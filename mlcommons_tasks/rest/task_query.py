@@ -7,23 +7,19 @@ documentation promises and OpenSearch refuses are kept from it: `master_timeout`
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlcommons_tasks.cluster_task import TaskId
 from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.rest.cluster_answer import without
 from mlcommons_tasks.rest.exchange import RestRequest
 from mlcommons_tasks.wire.cluster_tasks import TaskFilter, parse_group_by
-from mlcommons_tasks.wire.parameters import decode
 from mlcommons_tasks.wire.simple_match import comma_list
 from mlcommons_tasks.wire.time_value import parse_time_value
 
 DEFAULT_TIMEOUT_S = 30.0
 MANAGER_TIMEOUTS = ("master_timeout", "cluster_manager_timeout")
 EVERY_PARENT = "-1"
-#: What shapes an answer; OpenSearch is asked for plain JSON where ours is put into it.
-SHAPING = ("format", "filter_path", "pretty")
 
 
 @dataclass(frozen=True)
@@ -74,23 +70,6 @@ def for_opensearch(rest: RestRequest) -> str:
     if rest.parameters.text("parent_task_id") == EVERY_PARENT:
         unwanted.append("parent_task_id")
     return without(rest.target, unwanted)
-
-
-def without(target: str, names: Iterable[str]) -> str:
-    """Return a target without some parameters, the others as they were sent."""
-    unwanted = set(names)
-    path, mark, query = target.partition("?")
-    if not mark or not unwanted:
-        return target
-    kept = [pair for pair in re.split("[&;]", query) if _name(pair) not in unwanted]
-    return f"{path}?{'&'.join(kept)}" if kept else path
-
-
-def _name(pair: str) -> str:
-    try:
-        return decode(pair.lstrip("=").partition("=")[0], plus_is_space=True)
-    except IllegalArgument:
-        return pair
 
 
 def _parent(text: str | None) -> TaskId | None:

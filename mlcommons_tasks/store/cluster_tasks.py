@@ -17,9 +17,8 @@ from elasticsearch_dsl import Boolean, Keyword, Long, Object, Search
 from elasticsearch_dsl import Mapping as IndexMapping
 
 from mlcommons_tasks.cluster_task import ClusterTask, TaskId
-from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
-from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, raise_failure, raise_unread
+from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, raise_failure
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.wire.rendering import render_json
@@ -166,14 +165,8 @@ class ClusterTaskStore:
         Raises:
             StoreUnavailable, UpstreamError: they could not be read.
         """
-        try:
-            with translated():
-                body = {"ids": list(task_ids)}
-                found = self._client.mget(index=CLUSTER_TASK_INDEX, body=body, params={"_source": "completed"})
-        except IndexNotFound:
-            return set()
-        raise_unread(found["docs"])
-        return {each["_id"] for each in found["docs"] if each.get("found") and not each["_source"]["completed"]}
+        found = self._documents.positions(task_ids, fields="completed")
+        return {task_id for task_id, position in found.items() if position and not position[0]["completed"]}
 
     def cancel(self, task_ids: Iterable[str], now: int) -> None:
         """Note for their owners that trainings are cancelled.
@@ -202,9 +195,9 @@ class ClusterTaskStore:
 
         def ask() -> Reply:
             answer = self._documents.search(payload, FOUND_ONLY, JSON)
-            if answer.status == 404 and self._documents.exists():
-                raise StoreUnavailable("OpenSearch has just come to know its indices")
-            if answer.status >= 400 and answer.status != 404:
+            if answer.status == 404:
+                self._documents.make_sure_it_is_missing()
+            elif answer.status >= 400:
                 raise refused(answer)
             return answer
 

@@ -146,8 +146,12 @@ class DocumentIndex:
                 self._complete()
             raise
 
-    def positions(self, document_ids: Iterable[str]) -> dict[str, tuple[dict[str, Any], Written] | None]:
+    def positions(
+        self, document_ids: Iterable[str], *, fields: str = "true"
+    ) -> dict[str, tuple[dict[str, Any], Written] | None]:
         """Return the sources of documents and where they were put, None for those that are not there.
+
+        `fields` are those wanted of each source, by default all.
 
         Raises:
             StoreUnavailable, UpstreamError: they could not be read.
@@ -155,10 +159,10 @@ class DocumentIndex:
         wanted = list(document_ids)
         try:
             with translated():
-                found = self._client.mget(index=self.name, body={"ids": wanted})["docs"]
+                body = {"ids": wanted}
+                found = self._client.mget(index=self.name, body=body, params={"_source": fields})["docs"]
         except IndexNotFound:
-            if self.exists():
-                raise StoreUnavailable("OpenSearch has just come to know its indices") from None
+            self.make_sure_it_is_missing()
             return dict.fromkeys(wanted)
         raise_unread(found)
         return {each["_id"]: (each["_source"], _written(each)) if each.get("found") else None for each in found}
@@ -227,6 +231,16 @@ class DocumentIndex:
                 raise StoreUnavailable("OpenSearch has just started, and does not know its indices yet")
             return bool(self._client.indices.exists(index=self.name))  # it may have come to know meanwhile
 
+    def make_sure_it_is_missing(self) -> None:
+        """Return if the index is missing, of which OpenSearch said so.
+
+        Raises:
+            StoreUnavailable: it did not know then, or does not know yet.
+            UpstreamError: it does not say.
+        """
+        if self.exists():
+            raise StoreUnavailable("OpenSearch has just come to know its indices")
+
     def delete(self, document_id: str, query: Mapping[str, str]) -> Reply:
         """Delete a document and return OpenSearch's own answer, whatever its status."""
         target = f"/_doc/{quote(document_id, safe='')}?" + urlencode({"refresh": "true", **query})
@@ -254,6 +268,19 @@ class DocumentIndex:
     ) -> Reply:
         own = self._upstream.endpoint.authorization.items()
         return self._upstream.request(method, f"/{self.name}{target}", [*headers, *own], payload)
+
+    def find(self, document_id: str) -> tuple[dict[str, Any], Written] | None:
+        """Return a document's source and where it was put, None if the document or the index is missing.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be read.
+        """
+        try:
+            return self.read(document_id)
+        except (IndexNotFound, UpstreamError) as error:
+            if error.status != IndexNotFound.status:
+                raise
+            return None
 
     def read(self, document_id: str) -> tuple[dict[str, Any], Written]:
         """Return a document's source and where it was put.

@@ -19,7 +19,7 @@ import opensearchpy
 from elasticsearch_dsl import Mapping as IndexMapping
 from elasticsearch_dsl import Object
 
-from mlcommons_tasks.errors import IndexNotFound, TaskPluginError, UpstreamError
+from mlcommons_tasks.errors import TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import translated, until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, Written
 from mlcommons_tasks.store.mappings import SETTINGS_INDEX
@@ -74,7 +74,7 @@ class SettingsStore:
         Raises:
             StoreUnavailable, UpstreamError: it could not be read.
         """
-        found = self._position()
+        found = self._documents.find(DOCUMENT)
         if found is None:
             return StoredSettings()
         source, position = found
@@ -107,7 +107,7 @@ class SettingsStore:
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # spreads repeats, protects nothing
 
     def _changed(self, change: Callable[[StoredSettings], StoredSettings]) -> tuple[StoredSettings, StoredSettings]:
-        found = self._position()
+        found = self._documents.find(DOCUMENT)
         before = StoredSettings()
         runs = self._manager_runs()
         if found is not None:
@@ -118,16 +118,6 @@ class SettingsStore:
         if found is None or after != _stored(found[0]):
             self._write(after, runs, found[1] if found else None)
         return before, after
-
-    def _position(self) -> tuple[dict[str, Any], Written] | None:
-        try:
-            return self._documents.read(DOCUMENT)
-        except IndexNotFound:
-            return None
-        except UpstreamError as error:
-            if error.status != 404:
-                raise
-            return None
 
     def _write(self, settings: StoredSettings, runs: frozenset[str], position: Written | None) -> None:
         body = {

@@ -8,7 +8,6 @@ from typing import Any
 
 import opensearchpy
 
-from mlcommons_tasks.errors import IndexNotFound, UpstreamError
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, IndexedStore, Written, new_document_id
 from mlcommons_tasks.store.mappings import TASK_INDEX, task_index_body
 from mlcommons_tasks.store.upstream import Upstream
@@ -84,13 +83,8 @@ class TaskStore(IndexedStore):
 
     def position(self, task_id: str) -> Position | None:
         """Return where a task stands, or None if it is gone."""
-        try:
-            source, written = self._documents.read(task_id)
-        except (IndexNotFound, UpstreamError) as error:
-            if error.status == 404:
-                return None
-            raise
-        return Position(source.get("state"), written)
+        found = self._documents.find(task_id)
+        return None if found is None else Position(found[0].get("state"), found[1])
 
 
 def _may_follow(source: dict[str, Any]) -> frozenset[TaskState]:

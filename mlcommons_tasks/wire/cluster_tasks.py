@@ -231,19 +231,9 @@ def merged(
     return result
 
 
-def alone(
-    group_by: str,
-    entries: list[Entry],
-    nodes: Mapping[str, Mapping[str, Any]],
-    now: int,
-    *,
-    detailed: bool,
-    human: bool,
-) -> dict[str, Any]:
-    """Return the answer of a server that has no tasks of its own."""
-    return merged(
-        {"nodes" if group_by == "nodes" else "tasks": {}}, group_by, entries, nodes, now, detailed=detailed, human=human
-    )
+def empty_body(group_by: str) -> dict[str, Any]:
+    """Return a list without tasks."""
+    return {"nodes": {}} if group_by == "nodes" else {"tasks": [] if group_by == "none" else {}}
 
 
 def task_result(task: ClusterTask, now: int, *, human: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.wire.simple_match import simple_match
 
 Path = tuple[str, ...]  #: names from the root, `*` and `**` among them; an empty one has been walked to its end
 
@@ -52,7 +53,7 @@ def _kept(value: Any, paths: list[Path], *, inclusive: bool) -> Any:
 
 def _members(value: dict[str, Any], paths: list[Path], *, inclusive: bool) -> Any:
     for name, item in value.items():
-        further = [path[1:] for path in paths if _matches(path[0], name)]
+        further = [path[1:] for path in paths if simple_match(path[0], name)]
         if () in further:
             yield name, item if inclusive else _NOTHING
             continue
@@ -61,9 +62,3 @@ def _members(value: dict[str, Any], paths: list[Path], *, inclusive: bool) -> An
             yield name, _kept(item, further, inclusive=inclusive)
         else:
             yield name, _NOTHING if inclusive else item
-
-
-def _matches(pattern: str, name: str) -> bool:
-    if pattern in ("*", "**"):
-        return True
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None

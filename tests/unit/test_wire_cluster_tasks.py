@@ -13,7 +13,7 @@ from mlcommons_tasks.errors import IllegalArgument
 from mlcommons_tasks.wire.cluster_tasks import (
     Entry,
     TaskFilter,
-    alone,
+    empty_body,
     entries_of,
     failed_node,
     java_name,
@@ -261,7 +261,7 @@ def test_entries_join_the_tasks_of_their_node() -> None:
 )
 def test_what_is_not_known_of_a_node_is_left_out(nodes: dict[str, Any], keys: list[str]) -> None:
     """A node that has left has tasks only, and attributes that there are none of are not shown."""
-    result = alone("nodes", entries_of([WAITING]), nodes, NOW, detailed=False, human=False)
+    result = merged(empty_body("nodes"), "nodes", entries_of([WAITING]), nodes, NOW, detailed=False, human=False)
 
     assert list(result["nodes"]["other"]) == keys
 
@@ -300,7 +300,7 @@ def test_entries_follow_in_a_plain_list() -> None:
 )
 def test_a_server_without_tasks_has_an_empty_answer(group_by: str, body: dict[str, Any]) -> None:
     """Nothing runs, and the answer has the shape of its grouping."""
-    assert alone(group_by, [], {}, NOW, detailed=True, human=True) == body
+    assert merged(empty_body(group_by), group_by, [], {}, NOW, detailed=True, human=True) == body
 
 
 def test_a_running_training_by_id() -> None:
