@@ -55,6 +55,12 @@ class RawUpstream:
     def port(self) -> int:
         return urlsplit(self.url).port or 0
 
+    def forget(self) -> None:
+        """Begin anew: nothing has come, and nothing in particular is answered."""
+        self.requests.clear()
+        self.junk.clear()
+        self.answers.clear()
+
 
 def ok(body: bytes = b"{}", *lines: bytes) -> bytes:
     """Return an answer with a length."""

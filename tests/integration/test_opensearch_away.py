@@ -23,12 +23,6 @@ WAITING_S = 1.2  #: longer than that
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[RawUpstream]:
-    with raw_upstream() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def running(upstream: RawUpstream) -> Iterator[Service]:
     with service("--opensearch", upstream.url, "--timeout", str(TIMEOUT_S)) as started:
         yield started
@@ -36,9 +30,7 @@ def running(upstream: RawUpstream) -> Iterator[Service]:
 
 @pytest.fixture
 def client(running: Service, upstream: RawUpstream) -> Client:
-    upstream.requests.clear()
-    upstream.junk.clear()
-    upstream.answers.clear()
+    upstream.forget()
     return Client(running.url)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients import Client
 from tests.integration.test_transparency import exchange
-from tests.raw_upstream import RawUpstream, ok, raw_upstream
+from tests.raw_upstream import RawUpstream, ok
 from tests.services import Service, service
 
 INNER = b"GET /raw/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -105,12 +105,6 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[RawUpstream]:
-    with raw_upstream() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def running(upstream: RawUpstream) -> Iterator[Service]:
     with service("--opensearch", upstream.url) as started:
         yield started
@@ -118,9 +112,7 @@ def running(upstream: RawUpstream) -> Iterator[Service]:
 
 @pytest.fixture(autouse=True)
 def _forget(upstream: RawUpstream) -> None:
-    upstream.requests.clear()
-    upstream.junk.clear()
-    upstream.answers.clear()
+    upstream.forget()
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -11,17 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.raw_upstream import RawRequest, RawUpstream, ok, raw_upstream
+from tests.raw_upstream import RawRequest, RawUpstream, ok
 from tests.services import Service, service
 
 PER_CONNECTION = (b"host:", b"content-length:", b"transfer-encoding:")
 EVERY_BYTE = bytes(range(256)) * 300  # longer than what is read of a body before anything is sent on
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[RawUpstream]:
-    with raw_upstream() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +26,7 @@ def running(upstream: RawUpstream) -> Iterator[Service]:
 
 @pytest.fixture(autouse=True)
 def _forget(upstream: RawUpstream) -> None:
-    upstream.requests.clear()
-    upstream.junk.clear()
-    upstream.answers.clear()
+    upstream.forget()
 
 
 def exchange(running: Service, sent: bytes, *, until: bytes | None = None) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.clock import SystemClock
-from mlcommons_tasks.cluster_task import ClusterTask, TaskId
+from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, TaskId
 from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import TaskPluginError, UpstreamError
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
@@ -26,6 +26,7 @@ from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
 
 ASKED = MLInput("KMEANS", None, SearchQueryDataset(("i",), {}))
 PATIENCE_S = 10.0
+OBEYED_S = 1.0  #: a job that looks at its flag has stopped by then
 
 
 def refusal(status: int) -> UpstreamError:
@@ -320,3 +321,8 @@ class House:
         self.go.set()
         self.runner.close(0)
         self.registry.close()
+
+
+def a_watch() -> LiveTask:
+    """Return what a training is watched by."""
+    return LiveTask(ClusterTask(TaskId("node", FIRST_NUMBER), "a training", {}, 0, "me", "ml-1", "RUNNING"))
