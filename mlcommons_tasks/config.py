@@ -21,6 +21,7 @@ PREFIX = "MLCOMMONS_TASKS_"
 #: What people already export for their clients.
 FAMILIAR = {"opensearch": "OPENSEARCH_URL", "username": "OPENSEARCH_USERNAME", "password": "OPENSEARCH_PASSWORD"}
 MAX_PORT = 65_535
+SHORTEST_LEASE_S = 1.0
 #: Of these two the environment gives neither where a flag gives one.
 PASSWORDS = frozenset({"password", "password_file"})
 
@@ -59,6 +60,9 @@ class Settings:
         workers: processes that answer requests.
         threads: threads of each.
         trainings: processes that train, per worker.
+        queue: trainings that may wait for their turn, per worker; more are refused as the plugin refuses them.
+        grace: seconds that trainings may take to end once the service is told to stop.
+        lease: seconds after which the trainings of a process that says nothing any more are taken over by another.
     """
 
     host: str = "127.0.0.1"
@@ -84,6 +88,9 @@ class Settings:
     workers: int = 1
     threads: int = 32
     trainings: int = 2
+    queue: int = 10_000
+    grace: float = 2.0
+    lease: float = 15.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before anything is started."""
@@ -92,8 +99,11 @@ class Settings:
         for name in ("workers", "threads", "trainings"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not self.wait >= 0:
-            raise SettingsError(f"wait must not be negative, not {self.wait:g}")
+        for name in ("wait", "queue", "grace"):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"{name} must not be negative, not {getattr(self, name):g}")
+        if not SHORTEST_LEASE_S <= self.lease < math.inf:
+            raise SettingsError(f"lease must be a number of seconds from {SHORTEST_LEASE_S:g}, not {self.lease:g}")
         if not 0 < self.timeout < math.inf:
             raise SettingsError(f"timeout must be a number of seconds above 0, not {self.timeout:g}")
         try:

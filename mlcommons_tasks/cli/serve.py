@@ -56,6 +56,9 @@ FILE = click.Path(path_type=Path)
 @click.option("--workers", type=int, help="Processes that answer requests.  [default: 1]")
 @click.option("--threads", type=int, help="Threads of each.  [default: 32]")
 @click.option("--trainings", type=int, help="Processes that train, per worker.  [default: 2]")
+@click.option("--queue", type=int, help="Trainings that may wait for their turn, per worker.  [default: 10000]")
+@click.option("--grace", type=float, help="Seconds that trainings may take to end at the stop.  [default: 2]")
+@click.option("--lease", type=float, help="Seconds until another takes over what a dead replica ran.  [default: 15]")
 def serve(**flags: Any) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
