@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,15 +90,24 @@ def command_for(
     port: int,
     jvm_flags: list[str],
     security: Security | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Write a node's settings and give its command line; `port` 0 is a free one, chosen by the system."""
+    """Write a node's settings and give its command line; `port` 0 is a free one, chosen by the system.
+
+    `settings` are OpenSearch's own, and win over ours.
+    """
     if distribution.is_classic:
-        return _classic_command(distribution, home, heap, port, jvm_flags, security)
-    return _flat_command(distribution, home, heap, port, jvm_flags)
+        return _classic_command(distribution, home, heap, port, jvm_flags, security, settings or {})
+    return _flat_command(distribution, home, heap, port, jvm_flags, settings or {})
 
 
 def _flat_command(
-    distribution: Distribution, home: Home, heap: str | None, port: int, jvm_flags: list[str]
+    distribution: Distribution,
+    home: Home,
+    heap: str | None,
+    port: int,
+    jvm_flags: list[str],
+    more: Mapping[str, Any],
 ) -> list[str]:
     """Everything on one class path, which is what the ahead-of-time cache is for."""
     settings = {
@@ -107,6 +117,7 @@ def _flat_command(
         "force.http.port": str(port),
         "force.node.name": NODE_NAME,
         "force.node.roles": ",".join(_ROLES),
+        **{f"force.{name}": value for name, value in more.items()},
     }
     _write(home, settings)
     return [
@@ -131,6 +142,7 @@ def _classic_command(
     port: int,
     jvm_flags: list[str],
     security: Security | None,
+    more: Mapping[str, Any],
 ) -> list[str]:
     """As the official distribution starts, with class loaders of their own for modules and plugins."""
     assembled = assemble(distribution)
@@ -147,7 +159,7 @@ def _classic_command(
         settings["plugins.ml_commons.only_run_on_ml_node"] = False  # there is no other
     if security is not None:
         settings |= security.install(home.config, assembled / "plugins" / SECURITY / "config")
-    _write(home, settings)
+    _write(home, {**settings, **more})
     for name in ("modules", "plugins"):
         link = home.path / name
         link.unlink(missing_ok=True)

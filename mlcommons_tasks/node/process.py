@@ -15,7 +15,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -77,11 +77,13 @@ class EmbeddedNode:
         use_aot: bool = True,
         jvm_flags: Sequence[str] = (),
         security: Security | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         """`port` 0 is a free one, chosen by the system; `heap` is Java's `-Xmx`, `jvm_flags` come after ours.
 
         With `use_aot` the ahead-of-time cache is used when there is one; see node.recording.
         `security` is for a distribution with the security plugin, which does not start without.
+        `settings` are OpenSearch's own and win over ours, for a node that is one of several for example.
         """
         if (security is not None) != (SECURITY in distribution.plugins):
             raise ValueError("security goes with the security plugin")
@@ -93,6 +95,7 @@ class EmbeddedNode:
         self._tried = False
         self._jvm_flags = jvm_flags
         self._security = security
+        self._settings = dict(settings or {})
         self._folder: Folder | None = None
         self._home: Home | None = None
         self._process: GuardedProcess | None = None
@@ -152,6 +155,7 @@ class EmbeddedNode:
             port=self._wanted_port,
             jvm_flags=flags,
             security=self._security,
+            settings=self._settings,
         )
         env = {name: value for name, value in os.environ.items() if name not in _JVM_VARIABLES}
         return GuardedProcess(command, home.log, cwd=home.path, env=env, keep_fds=[folder.lock])
