@@ -57,6 +57,7 @@ _THROWN = re.compile(r"Exception <a '([^']+)'\{0x[0-9a-f]+\}(?:: (.+?))?>(?: |$)
 _TELLING = re.compile(r"^(org/opensearch|org/apache/lucene|java/lang/Illegal(State|Argument)|java/io)")
 _THROWN_TAIL = 200_000  # characters looked at
 _THROWN_MOST = 8
+_NEWER_DATA = re.compile(r"cannot downgrade a node from version \[([^]]+)\] to version")
 _READY = ("green", "yellow", "UP")  # the last word is a secured node's
 _PUBLISHED = re.compile(rb"HttpServerTransport *\] publish_address \{127\.0\.0\.1:(\d+)\}")
 
@@ -283,6 +284,13 @@ class EmbeddedNode:
     def _failed(self, reason: str) -> StartError:
         thrown = "\n".join(self._thrown())
         tail = self.log_tail() + (f"\nwhat Java threw last:\n{thrown}" if thrown else "")
+        newer = _NEWER_DATA.search(tail)
+        if newer and self._folder is not None:
+            return StartError(
+                f"the data folder {self._folder.path} was last used by OpenSearch {newer[1]}, and {self.version} opens"
+                " no data of a newer version",
+                hint=f"Start with --opensearch-version {newer[1]}, or with another --data-dir.",
+            )
         hint = "Mend what the log complains of, and start again."
         if self._data_dir:
             hint = f"Its log is {self.log}; if the data is damaged, start with another --data-dir."
