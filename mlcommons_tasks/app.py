@@ -29,7 +29,7 @@ from mlcommons_tasks.rest.cluster_settings import cluster_settings_blueprint
 from mlcommons_tasks.rest.cluster_tasks import NAME as CLUSTER_TASKS
 from mlcommons_tasks.rest.cluster_tasks import cluster_tasks_blueprint
 from mlcommons_tasks.rest.exchange import IDENTITY_HEADERS, LONGEST_BODY, compress
-from mlcommons_tasks.rest.failures import handle_failures
+from mlcommons_tasks.rest.failures import AnsweringFlask, handle_failures
 from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
 from mlcommons_tasks.rest.passage import Passage
@@ -143,7 +143,7 @@ def _upstream(endpoint: Endpoint, settings: Settings, facts: ClusterFacts) -> Up
 
 def _bare_app() -> Flask:
     """Return an application that matches paths and methods as OpenSearch does, and has no routes."""
-    app = Flask("mlcommons_tasks", static_folder=None)
+    app = AnsweringFlask("mlcommons_tasks", static_folder=None)
     app.url_rule_class = ExactMethodsRule
     app.url_map.merge_slashes = False
     app.url_map.converters.update(segment=SegmentConverter, elsewhere=ElsewhereConverter)

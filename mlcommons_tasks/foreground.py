@@ -154,6 +154,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
             "limit_request_line": LONGEST_REQUEST_LINE,
             "limit_request_fields": MOST_HEADERS,
             "limit_request_field_size": LONGEST_HEADER,
+            "forwarded_allow_ips": "",  # nobody says by `SCRIPT_NAME` or `X-Forwarded-Proto` what was asked for
             "loglevel": "warning",
             "control_socket_disable": True,
             "http_parser": "python",  # of which `_Request` keeps the head

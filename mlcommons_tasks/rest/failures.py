@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, NotFound
@@ -13,6 +14,7 @@ from mlcommons_tasks.errors import IllegalArgument, PayloadTooLarge, ServerError
 from mlcommons_tasks.rest.exchange import UnsupportedMediaType, error_reply
 from mlcommons_tasks.rest.gate import RepeatedHeader, UnexpectedMethod
 from mlcommons_tasks.versions import CURRENT, Profile
+from mlcommons_tasks.wire.content_encoding import BrokenContent
 from mlcommons_tasks.wire.envelope import (
     error_body,
     invalid_uri_body,
@@ -24,9 +26,23 @@ from mlcommons_tasks.wire.envelope import (
 )
 from mlcommons_tasks.wire.parameters import java_path
 
+ERROR_OF_CLIENT = "the body ended before its end"
 OUT_OF_RANGE = "input_coercion_exception"
 
 log = logging.getLogger(__name__)
+
+
+class AnsweringFlask(Flask):
+    """An application that looks after what a handler of errors raises, too: some of them ask OpenSearch."""
+
+    def handle_user_exception(self, e: Exception) -> Any:
+        """Return the answer to an error, or to the one that came of answering it."""
+        try:
+            return super().handle_user_exception(e)
+        except Exception as raised:
+            if raised is e:
+                raise
+            return super().handle_user_exception(raised)
 
 
 def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, profile: Profile = CURRENT) -> None:
@@ -54,12 +70,6 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, 
             error.status = profile.number_out_of_range
         return error_reply(error_body(error), error.status)
 
-    def forwarded() -> Response:
-        try:
-            return forward_unknown()  # type: ignore[misc]  # asked for where there is one
-        except TaskPluginError as error:  # no handler looks after one that a handler raises
-            return plugin_error(error)
-
     @app.errorhandler(MethodNotAllowed)
     def method_not_allowed(error: MethodNotAllowed) -> Response:
         allowed = sorted(error.valid_methods or [])
@@ -67,7 +77,7 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, 
         if request.method == "OPTIONS":
             return Response(b"", headers=headers, content_type="text/plain; charset=UTF-8")
         if forward_unknown is not None and request.method != "HEAD":
-            return forwarded()
+            return forward_unknown()
         if isinstance(error, UnexpectedMethod):
             return error_reply(unexpected_method_body(allowed), 405, headers)
         return error_reply(method_not_allowed_body(_uri(), request.method, allowed), 405, headers)
@@ -75,7 +85,7 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, 
     @app.errorhandler(NotFound)
     def no_handler(_: NotFound) -> Response:
         if forward_unknown is not None:
-            return forwarded()
+            return forward_unknown()
         if request.method == "OPTIONS":
             return Response(b"", content_type="text/plain; charset=UTF-8")
         try:
@@ -90,6 +100,7 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, 
     def http_exception(error: HTTPException) -> Response:
         if isinstance(error, ClientDisconnected):
             log.info("the client went away: %s %s", request.method, _uri())
+            raise BrokenContent(ERROR_OF_CLIENT) from error  # Netty closes without a word
         if error.code == PayloadTooLarge.status:  # a stream that grew too long
             return plugin_error(PayloadTooLarge(None))
         reason = error.description or error.name

@@ -5,6 +5,7 @@ What no route of ours could ever match goes this way at once, everything else th
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from mlcommons_tasks.rest.patience import patience
 from mlcommons_tasks.rest.routing import EVERY_METHOD
 from mlcommons_tasks.store.http1 import Answer, Body, BodyLost, ByteStream
 from mlcommons_tasks.store.upstream import Upstream
+from mlcommons_tasks.wire.content_encoding import TooLong, decoded
 
 TARGET = "mlcommons_tasks.target"
 #: The head of the request as it was sent, its lines of headers only; a server that has it puts it here.
@@ -159,6 +161,7 @@ def send_on(upstream: Upstream, environ: dict[str, Any], target: str, *, payload
         StoreUnavailable: it cannot be reached.
         PayloadTooLarge: the body is longer than OpenSearch takes; it would not read it to the end.
         TaskPluginError: the body is broken.
+        BrokenContent: it is not packed as it says, for which OpenSearch ended the connection.
         ConnectionResetError: the caller went away.
     """
     method = environ["REQUEST_METHOD"]
@@ -171,6 +174,11 @@ def send_on(upstream: Upstream, environ: dict[str, Any], target: str, *, payload
         )
     except BodyLost as error:
         raise (error.__cause__ or error) from None
+    except StoreUnavailable:
+        if body is not None and body.is_whole:  # over a body that is not packed as it says OpenSearch hangs up
+            with contextlib.suppress(TooLong):
+                decoded(body.first, environ.get("HTTP_CONTENT_ENCODING", ""), LONGEST_BODY)
+        raise
 
 
 def as_gateway(error: TaskPluginError) -> TaskPluginError:
