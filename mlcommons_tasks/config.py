@@ -22,6 +22,8 @@ PREFIX = "MLCOMMONS_TASKS_"
 FAMILIAR = {"opensearch": "OPENSEARCH_URL", "username": "OPENSEARCH_USERNAME", "password": "OPENSEARCH_PASSWORD"}
 MAX_PORT = 65_535
 SHORTEST_LEASE_S = 1.0
+#: Milliseconds in OpenSearch's units of time.
+UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 #: Of these two the environment gives neither where a flag gives one.
 PASSWORDS = frozenset({"password", "password_file"})
 
@@ -63,6 +65,7 @@ class Settings:
         queue: trainings that may wait for their turn, per worker; more are refused as the plugin refuses them.
         grace: seconds that trainings may take to end once the service is told to stop.
         lease: seconds after which the trainings of a process that says nothing any more are taken over by another.
+        retain: how long tasks that are over are kept, such as 7d, 12h or 30m; without it for good.
     """
 
     host: str = "127.0.0.1"
@@ -91,6 +94,7 @@ class Settings:
     queue: int = 10_000
     grace: float = 2.0
     lease: float = 15.0
+    retain: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before anything is started."""
@@ -114,8 +118,24 @@ class Settings:
         if self.data_dir is not None and self.opensearch != EMBEDDED:
             raise SettingsError(f"data_dir is the embedded node's: with opensearch {MEMORY} or a URL it has no meaning")
         self._check_files()
+        _ = self.retain_in_millis
         if self.opensearch not in (EMBEDDED, MEMORY):
             self._take_account_out()
+
+    @property
+    def retain_in_millis(self) -> int | None:
+        """How long tasks that are over are kept, in milliseconds; None for good.
+
+        Raises:
+            SettingsError: it is no such time.
+        """
+        if self.retain is None:
+            return None
+        found = re.fullmatch(r"([1-9][0-9]{0,8})(d|h|m|s|ms)", self.retain)
+        if found is None:
+            wanted = "a whole number above 0 with d, h, m, s or ms, such as 7d, 12h or 30m"
+            raise SettingsError(f"retain must be {wanted}, not {self.retain}")
+        return int(found[1]) * UNITS[found[2]]
 
     def _check_files(self) -> None:
         if self.password is not None and self.password_file is not None:

@@ -59,6 +59,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--queue", type=int, help="Trainings that may wait for their turn, per worker.  [default: 10000]")
 @click.option("--grace", type=float, help="Seconds that trainings may take to end at the stop.  [default: 2]")
 @click.option("--lease", type=float, help="Seconds until another takes over what a dead replica ran.  [default: 15]")
+@click.option("--retain", help="Delete tasks that are over for so long, such as 7d, 12h or 30m.  [default: never]")
 def serve(**flags: Any) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
