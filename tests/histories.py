@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ RANK = {"CREATED": 0, "RUNNING": 1, **dict.fromkeys(FINAL, 2)}
 _ONE = re.compile(r"/([^/?]+)/_(doc|create|update)/([^/?]+)")
 _BULK = re.compile(r"(?:/([^/?]+))?/_bulk(?:\?|$)")
 SCAN = 10_000
+ANSWER_S = 3.0
 WRITES = 3  #: of a life: CREATED, RUNNING, an end
 
 
@@ -57,15 +59,13 @@ class History:
     writes: dict[str, dict[int, Write]] = field(default_factory=lambda: defaultdict(dict))  #: by seq_no, by task
     unknown: Counter[str] = field(default_factory=Counter)  #: by task
     conflicts: Counter[str] = field(default_factory=Counter)  #: by task: refused by `if_seq_no`
-    models: Counter[str] = field(default_factory=Counter)  #: by kind of write
+    models_named: set[str] = field(default_factory=set)  #: by tasks that were COMPLETED
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, exchange: Exchange) -> None:
         """Take note of what passed a proxy."""
         with self._lock:
             for index, document_id, body, item in _items(exchange):
-                if index == MODEL_INDEX and item and item["status"] < 300:
-                    self.models[item["result"]] += 1
                 if index == TASK_INDEX:
                     self._note(document_id, body, item)
 
@@ -77,9 +77,19 @@ class History:
         elif item["status"] < 300 and item["result"] != "noop":
             write = Write(item["_seq_no"], item["_version"], body.get("state"), item["result"])
             self.writes[task_id][write.seq_no] = write
+            if write.state == "COMPLETED":
+                self.models_named.add(body["model_id"])
 
-    def faults(self, tasks: dict[str, Stored]) -> Iterator[str]:
-        """Yield what is wrong with the lives of tasks that stand so in the index."""
+    def faults(self, tasks: dict[str, Stored]) -> list[str]:
+        """Return what is wrong with the lives of tasks that stand so in the index."""
+        until = time.monotonic() + ANSWER_S
+        while faults := list(self._faults(tasks)):  # OpenSearch shows a write before it has answered
+            if time.monotonic() > until:
+                break
+            time.sleep(0.05)
+        return faults
+
+    def _faults(self, tasks: dict[str, Stored]) -> Iterator[str]:
         with self._lock:
             for task_id, stored in tasks.items():
                 known = sorted(self.writes[task_id].values(), key=lambda write: write.seq_no)
@@ -152,7 +162,7 @@ def check_lives(
     wanted = list(task_ids)
     stored = stored_tasks(opensearch, wanted)
     assert set(stored) == set(wanted), f"{len(set(wanted) - set(stored))} of {len(wanted)} tasks are gone"
-    faults = list(history.faults(stored)) if history else []
+    faults = history.faults(stored) if history else []
     for task_id, task in stored.items():
         source = task.source
         least = WRITES if source["state"] == "COMPLETED" else 2
@@ -164,11 +174,11 @@ def check_lives(
             faults.append(f"{task_id} {source['state']} has the model {source.get('model_id')}")
         if ("error" in source) != (source["state"] == "FAILED"):
             faults.append(f"{task_id} {source['state']} has the error {source.get('error')}")
-    named = Counter(task.source["model_id"] for task in stored.values() if "model_id" in task.source)
-    there = {hit["_id"] for hit in _all(opensearch, MODEL_INDEX)} - set(models_before)
+    named = Counter(task.source["model_id"] for task in stored_tasks(opensearch).values() if task.state == "COMPLETED")
+    there = model_ids(opensearch)
     faults += [f"model {model} is named {times} times" for model, times in named.items() if times > 1]
     faults += [f"model {model} is not there" for model in named.keys() - there]
-    faults += [f"model {model} is nobody's" for model in there - named.keys()]
+    faults += [f"model {model} is nobody's" for model in there - named.keys() - set(models_before)]
     assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:20])
     return Counter(task.state for task in stored.values())
 
