@@ -61,6 +61,8 @@ class Settings:
         wait: seconds to wait for OpenSearch at start.
         workers: processes that answer requests.
         threads: threads of each.
+        fast_lane: answer polls and plain searches of tasks before they reach a thread, where nobody has to prove who
+            they are; the answers are the same.
         trainings: processes that train, per worker.
         queue: trainings that may wait for their turn, per worker; more are refused as the plugin refuses them.
         grace: seconds that trainings may take to end once the service is told to stop.
@@ -90,6 +92,7 @@ class Settings:
     wait: float = 60.0
     workers: int = 1
     threads: int = 32
+    fast_lane: bool = True
     trainings: int = 2
     queue: int = 10_000
     grace: float = 2.0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -15,15 +18,19 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
-from gunicorn.workers.gthread import ThreadWorker
 
 from mlcommons_tasks.app import EXTENSION, create_app
 from mlcommons_tasks.config import Settings
+from mlcommons_tasks.lane.answers import Answers
+from mlcommons_tasks.lane.connections import LoopWorker
+from mlcommons_tasks.lane.desk import Desk
+from mlcommons_tasks.lane.links import places_of
 from mlcommons_tasks.netty import broken_body, prepare, refusal, served
 from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.passage import HEAD
 from mlcommons_tasks.store.cluster import ClusterFacts
 from mlcommons_tasks.tls import server_context
+from mlcommons_tasks.versions import profile_of
 
 DRAIN_S = 2  #: how long running requests and trainings may take once the service is told to stop
 END_S = 5  #: how long a worker may take to end in all, the last states of its tasks written
@@ -31,6 +38,11 @@ KEEP_ALIVE_S = 75
 LONGEST_REQUEST_LINE = 8190
 LONGEST_HEADER = 16 * 1024
 MOST_HEADERS = 1000
+MOST_FILES = 65_536  #: open files that are asked for
+FILES_OF_OURS = 512  #: that are no callers' connections
+FEW_CONNECTIONS = 2_048  #: of fewer the log says so
+
+log = logging.getLogger(__name__)
 
 
 def run_workers(settings: Settings, facts: ClusterFacts, listener: socket.socket, announce: Callable[[], None]) -> None:
@@ -49,6 +61,21 @@ def run_workers(settings: Settings, facts: ClusterFacts, listener: socket.socket
         os._exit(end.code if isinstance(end.code, int) else 0)
 
 
+def most_connections() -> int:
+    """Return how many connections a worker may hold; raises the limit on open files as far as that goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    files = MOST_FILES if soft == resource.RLIM_INFINITY else min(soft, MOST_FILES)
+    most = max(files - FILES_OF_OURS, files // 2)
+    if most < FEW_CONNECTIONS:
+        log.warning("%d connections at most: raise the limit on open files (ulimit -n)", most)
+    return most
+
+
 class _Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's master, for which Ctrl-C is as good as SIGTERM: workers end their tasks first."""
 
@@ -61,12 +88,20 @@ class _Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self.handle_term()
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc]  # likewise
-    """gunicorn's worker, which never answers HTML, and ends its trainings while it ends its requests."""
+class _Worker(LoopWorker):
+    """A worker, which never answers HTML, and ends its trainings while it ends its requests."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ending: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Answer until told to stop."""
+        self.desk = self.app.desk_for(self)
+        super().run()
+        if self.desk is not None:
+            log.info("%d polls and %d searches went the short way", self.desk.polls, self.desk.searches)
+            self.desk.close()
 
     def end_trainings(self, service: Any) -> None:
         """End the trainings of this worker, once; return when they are ended."""
@@ -149,6 +184,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
             "workers": self._settings.workers,
             "threads": self._settings.threads,
             "keepalive": KEEP_ALIVE_S,
+            "worker_connections": most_connections(),
             "timeout": 120,
             "graceful_timeout": END_S,
             "limit_request_line": LONGEST_REQUEST_LINE,
@@ -174,6 +210,14 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
             return {}
         context = server_context(cert, key)  # once, where gunicorn would read the files for each connection
         return {"certfile": str(cert), "keyfile": str(key or cert), "ssl_context": lambda _config, _default: context}
+
+    def desk_for(self, worker: LoopWorker) -> Desk | None:
+        """Return who answers polls the short way; nobody where callers have to prove who they are, or speak TLS."""
+        places = places_of(self.service.upstream.endpoint)
+        if not self._settings.fast_lane or self._facts.is_secured or self._settings.cert is not None or not places:
+            return None
+        answers = Answers(profile_of(self._settings.ml_commons_version), self.service.version)
+        return Desk(worker, worker, answers, places, self.service.upstream.endpoint.authorization)
 
     def load(self) -> Any:
         """Build the application, in the worker."""

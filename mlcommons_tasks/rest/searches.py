@@ -45,6 +45,24 @@ def search_reply(documents: IndexedStore, rest: RestRequest, profile: Profile) -
     return searched(or_nothing(documents, answer, rest, profile), body)
 
 
+def plain_search(payload: bytes, user_agent: str, profile: Profile) -> dict[str, str] | None:
+    """Return the parameters beside a search body in JSON that make the plugin's search of it; None unless it is plain.
+
+    `plain_answer` then says what is answered.
+    """
+    body = parsed(payload, MediaType.JSON)
+    if body is None or in_point_in_time(body) or body.get("terminate_after"):
+        return None
+    query = {"format": MediaType.JSON.name.lower(), **ALWAYS}
+    return query | source_parameters(source_filter(body, user_agent, profile)) | pipeline_parameters(body)
+
+
+def plain_answer(payload: bytes) -> bytes | None:
+    """Return what is answered where OpenSearch answers a plain search with 200; None if that is nothing plain."""
+    late = TIMED_OUT in payload[:HEAD_LENGTH].replace(b" ", b"")
+    return None if late else without_early_end(payload)
+
+
 def authorize_search(documents: IndexedStore, rest: RestRequest) -> None:
     """Refuse a caller who may not search; a body that cannot be read is refused before, as OpenSearch does it.
 

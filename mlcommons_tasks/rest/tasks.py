@@ -16,6 +16,7 @@ from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.task import TaskState, TaskType
 from mlcommons_tasks.versions import Failure, Profile
 from mlcommons_tasks.wire.model_document import read_model
+from mlcommons_tasks.wire.rendering import render_json
 from mlcommons_tasks.wire.task_document import render_task
 
 NO_BATCH_JOB = "The task ID you provided does not have any associated batch job"
@@ -78,6 +79,15 @@ def tasks_blueprint(tasks: TaskStore, models: ModelStore, profile: Profile) -> B
         path = f"{ML_PREFIX}/tasks/<segment:task_id>/{profile.cancel_action}"
         routes.add_url_rule(path, view_func=cancel_task, methods=["POST"])
     return routes
+
+
+def plain_answer(source: bytes, profile: Profile) -> bytes | None:
+    """Return what GET answers for a stored source, as JSON; None where there is more to be asked, or to be refused."""
+    try:
+        task = render_task(source, profile)
+    except TaskPluginError:
+        return None
+    return None if _is_remote_job(task) else render_json(task)
 
 
 def _missing(tasks: TaskStore, no_document: Failure, no_index: Failure) -> Failure:

@@ -22,7 +22,7 @@ LAYERS = [
     {"execution", "emulation"},
     {"rest", "board"},
     {"app"},
-    {"backend", "netty"},
+    {"backend", "netty", "lane"},
     {"foreground"},
     {"server"},
     {"cli", "pytest_plugin"},
