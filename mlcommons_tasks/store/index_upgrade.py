@@ -27,9 +27,8 @@ class IndexUpgrade:
         self._name = name
         self._body = body
         self._client = client
-        self._wanted = schema_version(body["mappings"])
         self._lock = threading.Lock()
-        self._done = self._wanted == NO_VERSION  # as before 2.3, which has no versions
+        self._done = schema_version(body.get("mappings", {})) == NO_VERSION  # as before 2.3, which has no versions
 
     def run(self) -> None:
         """Bring the index up if its mapping is older than ours; costs nothing once that is known.

@@ -224,7 +224,8 @@ def test_a_task_is_stored_with_one_node_as_a_text_before_2_5() -> None:
     stored: list[Any] = []
 
     class Client:
-        indices = type("Indices", (), {"exists": staticmethod(lambda index: True)})
+        exists, get_mapping = staticmethod(lambda index: True), staticmethod(lambda index: {})
+        indices = type("Indices", (), {"exists": exists, "get_mapping": get_mapping})
 
         @staticmethod
         def index(**asked: Any) -> dict[str, int]:
