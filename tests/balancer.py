@@ -22,6 +22,7 @@ class Balancer:
     targets: list[str]
     url: str = ""
     passed: Counter[str] = field(default_factory=Counter)  #: connections, by target
+    _flows: set[asyncio.Future[None]] = field(default_factory=set)
     _turn: itertools.count[int] = field(default_factory=itertools.count)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +36,21 @@ class Balancer:
             except OSError:
                 continue
             self.passed[target] += 1
-            await asyncio.gather(_flow(reader, upstream[1]), _flow(upstream[0], writer))
+            flows = {
+                asyncio.ensure_future(_flow(reader, upstream[1])),
+                asyncio.ensure_future(_flow(upstream[0], writer)),
+            }
+            self._flows |= flows  # the loop itself lets go of who waits
+            try:
+                await asyncio.wait(flows, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                pass  # all is over, and the streams of Python 3.11 would call it an error
+            finally:
+                self._flows -= flows
+                for flow in flows:
+                    flow.cancel()
+                upstream[1].close()
+                writer.close()
             return
         writer.transport.abort()
 
@@ -45,8 +60,6 @@ async def _flow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while piece := await reader.read(PIECE):
             writer.write(piece)
             await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
     except OSError:
         writer.transport.abort()  # who asks comes to know that the service died
 

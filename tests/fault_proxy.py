@@ -25,6 +25,7 @@ REASONS = {
     503: ("cluster_manager_not_discovered_exception", "the proxy says so"),
 }
 PHRASES = {429: "Too Many Requests", 503: "Service Unavailable"}
+TURNS = 5  #: of a loop, in which connections that were closed go
 _HEAD_LIMIT = 1024 * 1024
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)", re.IGNORECASE | re.MULTILINE)
 _CHUNKED = re.compile(rb"^transfer-encoding:[^\n]*chunked", re.IGNORECASE | re.MULTILINE)
@@ -70,6 +71,7 @@ class FaultProxy:
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _serving: set[asyncio.Task[Any] | None] = field(default_factory=set)
     _dice: random.Random = field(default_factory=lambda: random.Random(7))
 
     @property
@@ -127,13 +129,18 @@ class FaultProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         line = _Line(reader, writer, self.to)
+        task = asyncio.current_task()
+        self._serving.add(task)  # the loop itself lets go of who waits while the caller is gone
         try:
             while await self._one(line):
                 pass
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             _reset(writer)
+        except asyncio.CancelledError:
+            pass  # all is over, and the streams of Python 3.11 would call it an error
         finally:
             self._writers.discard(writer)
+            self._serving.discard(task)
             line.close()
 
     async def _one(self, line: _Line) -> bool:
@@ -344,6 +351,8 @@ def event_loop() -> Iterator[asyncio.AbstractEventLoop]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
     try:
         yield loop

@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 
 from tests import crowds
-from tests.fault_proxy import FaultProxy
-from tests.stages import Stage, hold, proxied_stage
+from tests.clients import FINAL, TRAIN
+from tests.fault_proxy import FaultProxy, fault_proxy
+from tests.histories import stored_tasks
+from tests.services import wait_until
+from tests.stages import ENDS_S, Stage, hold, proxied_stage
 
 pytestmark = pytest.mark.embedded
 
 TASKS = 100
 ITERATIONS = 1000  #: a tenth of a second
 LASTS_S = 4.0
+WRITES = "^(PUT|POST) .*/_(doc|create|update|bulk)"
 #: What happens to requests; a write whose answer is lost may have been taken, or not.
 FAULTS: dict[str, dict[str, Any]] = {
     "all 429": {"status": 429},
@@ -47,3 +51,30 @@ def test_all_are_completed_after(played: tuple[Stage, FaultProxy], fault: str) -
         hold(LASTS_S)
     crowd.task_ids.append(stage.client().train_async(crowds.query(10)))
     assert stage.ended(crowd) == {"COMPLETED": TASKS + 1}
+
+
+def test_answers_lost_by_one_address_of_two_are_no_failures(played: tuple[Stage, FaultProxy]) -> None:
+    """A write that was taken and whose answer is lost is sent to the other address, and known for one's own there."""
+    stage, proxy = played
+    with fault_proxy(stage.direct.url, watchers=proxy.watchers) as other:
+        running = stage.serve(opensearch=f"{other.url},{proxy.url}")
+        with other.broken(cut_after=0, share=0.5, only=WRITES):
+            crowd = stage.accepted(crowds.mixed(TASKS, ITERATIONS), stage.client(-1), least=0.0)
+            hold(LASTS_S)
+        assert stage.ended(crowd) == {"COMPLETED": TASKS}
+        running.stop()
+
+
+def test_a_task_that_was_stored_but_refused_does_not_stay(played: tuple[Stage, FaultProxy]) -> None:
+    """A caller who was told 503, for no answer of OpenSearch came, leaves no task that is CREATED for good."""
+    stage, proxy = played
+    before = set(stored_tasks(stage.direct))
+    with proxy.broken(cut_after=0, only=WRITES):
+        answer = stage.client().send("POST", f"{TRAIN}?async=true", crowds.query(10))
+        assert answer.status == 503, answer.payload
+
+    def none_is_open() -> bool:
+        stored = stored_tasks(stage.direct)
+        return all(stored[task_id].state in FINAL for task_id in stored.keys() - before)
+
+    wait_until(none_is_open, deadline_s=ENDS_S, what="the end of what nobody knows of")
