@@ -119,7 +119,7 @@ class SettingsEdge:
             if scope in body:
                 try:
                     wishes = read_wishes(body[scope])
-                except UnreadableSettingsError as error:
+                except (UnreadableSettingsError, RecursionError) as error:
                     raise ClusterAnswer from error
                 ours[scope], theirs[scope] = split(wishes, self._version)
         if not any(ours.values()):
@@ -226,7 +226,7 @@ def _body() -> Mapping[str, Any]:
     try:
         text = json_of(payload, rest.media_type or MediaType.JSON)
         body = plain(load_regular(text)) if text is not None else None
-    except (TaskPluginError, Irregular) as error:
+    except (TaskPluginError, Irregular, RecursionError) as error:
         raise ClusterAnswer from error
     if not isinstance(body, dict):
         raise ClusterAnswer

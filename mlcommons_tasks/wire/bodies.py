@@ -1,77 +1,42 @@
 """Request bodies of other formats as JSON, so that one reader does for all. Pure.
 
-YAML is typed as Jackson does it: `yes` and dates are texts. SMILE cannot be read: nobody maintains a reader for Python.
+SMILE cannot be read: nobody maintains a reader for Python.
 """
 
 from __future__ import annotations
 
 import base64
-import functools
-import re
+from collections.abc import Iterator
 from typing import Any
 
 from mlcommons_tasks.errors import JsonParseError
+from mlcommons_tasks.wire.json_text import JsonText, in_utf8
 from mlcommons_tasks.wire.media_types import MediaType
-from mlcommons_tasks.wire.rendering import render_json
+from mlcommons_tasks.wire.yaml_reader import json_of_yaml
 
-BROKEN_YAML = "marked_y_a_m_l_exception"
-_SOURCE = "[Source: (org.opensearch.core.common.io.stream.InputStreamStreamInput); line: {line}, column: {column}]"
-_YAML = "tag:yaml.org,2002:"
-_BOOLEAN = re.compile("true|True|TRUE|false|False|FALSE")
+LONGEST_TEXT = 100 * 1024 * 1024  #: of all texts in a CBOR body together; one may refer to another
 
 
 def json_of(payload: bytes, kind: MediaType) -> bytes | None:
-    """Return a body as JSON, one that is JSON as it is; None for SMILE.
+    """Return a body as JSON, one that is JSON as it is but for its encoding; None for SMILE.
 
     Raises:
         JsonParseError: it is not what it says it is.
+        ServerError: a number is longer than Jackson takes, or the encoding is none that it reads.
     """
-    if kind is MediaType.JSON or not payload:
+    if not payload:
         return payload
+    if kind is MediaType.JSON:
+        return in_utf8(payload)
     if kind is MediaType.YAML:
-        return render_json(_plain(_from_yaml(payload)))
-    return render_json(_plain(_from_cbor(payload))) if kind is MediaType.CBOR else None
+        return json_of_yaml(payload)
+    return _json_of_cbor(payload) if kind is MediaType.CBOR else None
 
 
-def _from_yaml(payload: bytes) -> Any:
-    import yaml
-
-    try:
-        return yaml.load(payload, _yaml_loader())  # noqa: S506 - it is a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = _SOURCE.format(line=mark.line + 1 if mark else 1, column=mark.column + 1 if mark else 1)
-        kind = JsonParseError.type if isinstance(error, yaml.constructor.ConstructorError) else BROKEN_YAML
-        raise JsonParseError(f"{error.problem}\n at {place}", type=kind) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise JsonParseError(str(error), type=BROKEN_YAML) from error
-
-
-@functools.cache
-def _yaml_loader() -> Any:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Types scalars as Jackson does, and refuses a repeated key."""
-
-        yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
-            first: [(tag, shape) for tag, shape in found if tag in (f"{_YAML}int", f"{_YAML}float", f"{_YAML}null")]
-            for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            """Return an object."""
-            names = set()
-            for key, _ in node.value:
-                if key.value in names:
-                    mark = yaml.Mark("", 0, key.end_mark.line, key.end_mark.column, None, 0)
-                    raise yaml.constructor.ConstructorError(None, None, f"Duplicate field '{key.value}'", mark)
-                names.add(key.value)
-            return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
-
-    Loader.add_implicit_resolver(f"{_YAML}bool", _BOOLEAN, list("tTfF"))
-    Loader.add_constructor(f"{_YAML}map", Loader.construct_mapping)
-    return Loader
+def _json_of_cbor(payload: bytes) -> bytes:
+    out = JsonText()
+    _write(_from_cbor(payload), out, len(payload))
+    return out.payload()
 
 
 def _from_cbor(payload: bytes) -> Any:
@@ -79,15 +44,38 @@ def _from_cbor(payload: bytes) -> Any:
 
     try:
         return cbor2.loads(payload)
-    except (cbor2.CBORDecodeError, ValueError) as error:
+    except Exception as error:  # what tags mean is somebody else's code, and fails in its own ways
         raise JsonParseError(str(error)) from error
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
+def _write(root: Any, out: JsonText, budget: int) -> None:
+    """Write a value; one that has more in it than `budget` bytes can hold repeats itself without end, or nearly.
+
+    Raises:
+        JsonParseError: it does.
+    """
+    open_ones: list[Iterator[tuple[str | None, Any]]] = [iter([(None, root)])]
+    length = 0
+    while open_ones:
+        name, value = next(open_ones[-1], (None, out))
+        if value is out:  # no more of this one
+            open_ones.pop()
+            if open_ones:
+                out.end()
+            continue
+        budget -= 1
+        length += len(value) if isinstance(value, (str, bytes)) else 0
+        if budget < 0 or length > LONGEST_TEXT:
+            raise JsonParseError("shared values that mean more than a body may hold")
+        if name is not None:
+            out.name(name)
+        if isinstance(value, (dict, list, tuple)):
+            out.begin(is_object=isinstance(value, dict))
+            members = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+            open_ones.append((key if key is None else str(key), item) for key, item in members)
+        elif isinstance(value, bytes):
+            out.scalar(base64.b64encode(value).decode("ascii"))
+        elif value is None or isinstance(value, (str, bool, int, float)):
+            out.scalar(value)
+        else:
+            out.scalar(None if type(value).__name__ == "undefined" else str(value))
