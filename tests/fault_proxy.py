@@ -40,10 +40,12 @@ class Fault:
     partition: bool = False  #: nothing passes in either direction, and nobody is told
     status: int | None = None  #: answered with this, and not passed on
     items: bool = False  #: a `status` is given to single items of `_bulk` requests, which are passed on without them
+    late_s: float = 0.0  #: the request is passed on so much later, whatever becomes of its caller
     delay_s: float = 0.0  #: the answer comes so much later
     cut_after: int | None = None  #: the connection is reset after so many bytes of the answer
     share: float = 1.0  #: of the requests
     only: str = ""  #: a regular expression for "METHOD target"
+    saying: bytes = b""  #: what the body must have in it
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,9 @@ class FaultProxy:
         body, raw = await _read_body(line.reader, head)
         method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
         self.requests += 1
-        fault = self._hits(method, target)
+        fault = self._hits(method, target, body)
+        if fault.late_s:
+            await asyncio.sleep(fault.late_s)
         await self._while_partitioned()
         if fault.status is not None and not fault.items:
             return await line.answer(_refusal(fault.status))
@@ -171,9 +175,9 @@ class FaultProxy:
         await line.answer(asked.whole)
         return asked.stays and not _CLOSE.search(head)
 
-    def _hits(self, method: str, target: str) -> Fault:
+    def _hits(self, method: str, target: str, body: bytes) -> Fault:
         fault = self._fault
-        hit = not fault.only or re.search(fault.only, f"{method} {target}")
+        hit = (not fault.only or re.search(fault.only, f"{method} {target}")) and fault.saying in body
         if fault.items:
             hit = hit and target.partition("?")[0].endswith("/_bulk")
         if fault == Fault() or not hit or (not fault.items and self._dice.random() >= fault.share):
