@@ -28,6 +28,7 @@ MOST_DRAINED = 64 * 1024  #: bytes that are read of a caller who is answered for
 ACCEPTED_AT_ONCE = 64
 LINGER_S = 2.0
 SWEEP_S = 1.0
+NOTIFY_S = 1.0
 
 
 class Caller(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
@@ -55,7 +56,8 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
         self.desk: Desk | None = None
         self._callers: set[Caller] = set()
         self._kept = 0
-        self._swept = 0.0
+        self._swept = self._notified = 0.0
+        self._is_ssl, self._keepalive_s = bool(self.cfg.is_ssl), float(self.cfg.keepalive)  # which cost time to ask
         #: threads of their own for bodies that are read as they come; none is started before it is needed
         self._streams = ThreadPoolExecutor(self.cfg.threads, thread_name_prefix="streams")
 
@@ -143,7 +145,7 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
         self._watch(caller)
 
     def _heard_of(self, caller: Caller) -> None:
-        caller.timeout = self.now + (self.cfg.keepalive if self.alive else LINGER_S)
+        caller.timeout = self.now + (self._keepalive_s if self.alive else LINGER_S)
 
     def _watch(self, caller: Caller) -> None:
         self.watch(caller.sock, partial(self._on_readable, caller))
@@ -157,7 +159,7 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
     def _on_readable(self, caller: Caller, connection: socket.socket) -> None:
         if not caller.watched:  # it was an event of this turn, and was seen to already
             return
-        if self.cfg.is_ssl and not caller.closing:
+        if self._is_ssl and not caller.closing:
             self._hand_over(caller)
             return
         try:
@@ -254,7 +256,7 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
     def handle(self, caller: Caller) -> Any:
         """Answer a request, in a thread."""
         caller.data_ready = True
-        if caller.data and not self.cfg.is_ssl:
+        if caller.data and not self._is_ssl:
             caller.init()
             caller.parser.unreader.unread(bytes(caller.data))
             caller.data = b""
@@ -273,7 +275,7 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
                 return
             caller.sock.setblocking(False)
             buffered = caller.parser.unreader.take_buffered()
-            if buffered and self.cfg.is_ssl:
+            if buffered and self._is_ssl:
                 caller.parser.unreader.unread(buffered)
                 self._hand_over(caller)
                 return
@@ -308,12 +310,17 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
 
     # what gunicorn's own loop calls
 
+    def notify(self) -> None:
+        """Say that the loop goes on, often enough for the master."""
+        if self.now >= self._notified + NOTIFY_S or not self.alive:
+            self._notified = self.now
+            super().notify()
+
     def murder_keepalived(self, force: bool = False) -> None:
         """Close the connections that were silent for too long, or all that wait."""
-        now = time.monotonic()
-        if not force and now < self._swept + (SWEEP_S if self.alive else 0.0):
+        if not force and self.alive and self.now < self._swept + SWEEP_S:
             return
-        self._swept = now
+        now = self._swept = time.monotonic()
         waiting = [caller for caller in self._callers if caller.watched and (not caller.taken or caller.unsent)]
         for caller in waiting:
             if force or caller.timeout < now:

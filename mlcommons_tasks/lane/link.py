@@ -5,6 +5,7 @@ Stricter than `store/http1`: an answer without one certain length ends the link.
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 from typing import NamedTuple
@@ -105,23 +106,31 @@ class Link:
     def _read_head(self) -> None:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces = [data]
-        if data.find(b"\r\n\r\n") < 0:
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
             if len(data) > LONGEST_HEAD:
                 raise Broken("its answer has too long a head")
             return
-        found = _HEAD.match(data)
-        if found is None:
-            raise Broken("its answer is no HTTP")
-        pairs = [line.partition(":") for line in found[2].decode("latin-1").split("\r\n")[:-1]]
-        headers = {name.lower(): value.strip(" \t") for name, _, value in pairs}
-        length = headers.get("content-length", "")
-        if len(headers) < len(pairs) or not _LENGTH.fullmatch(length) or headers.keys() & {"transfer-encoding"}:
-            raise Broken("its answer does not say plainly where it ends")
-        if int(length) > LONGEST_ANSWER or headers.get("connection", "keep-alive").lower() != "keep-alive":
-            raise Broken("its answer is none for a link")
-        self._head = int(found[1]), headers, found.end()
-        self._wanted = found.end() + int(length)
+        status, headers, length = _head_of(data[:end])
+        self._head = status, headers, end
+        self._wanted = end + length
 
     def close(self) -> None:
         """Close it, whatever is under way."""
         self.socket.close()
+
+
+@functools.lru_cache(256)
+def _head_of(head: bytes) -> tuple[int, dict[str, str], int]:
+    """Return an answer's status, its headers and the length of its body; heads are much alike, and remembered."""
+    found = _HEAD.fullmatch(head)
+    if found is None:
+        raise Broken("its answer is no HTTP")
+    pairs = [line.partition(":") for line in found[2].decode("latin-1").split("\r\n")[:-1]]
+    headers = {name.lower(): value.strip(" \t") for name, _, value in pairs}
+    length = headers.get("content-length", "")
+    if len(headers) < len(pairs) or not _LENGTH.fullmatch(length) or headers.keys() & {"transfer-encoding"}:
+        raise Broken("its answer does not say plainly where it ends")
+    if int(length) > LONGEST_ANSWER or headers.get("connection", "keep-alive").lower() != "keep-alive":
+        raise Broken("its answer is none for a link")
+    return int(found[1]), headers, int(length)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -32,7 +33,8 @@ class Load:
 
 
 class _Caller:
-    def __init__(self, netloc: tuple[str, int]) -> None:
+    def __init__(self, netloc: tuple[str, int], sent: bytes) -> None:
+        self._sent = sent
         self.socket = socket.create_connection(netloc)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.began = 0.0
@@ -40,10 +42,10 @@ class _Caller:
         self._pieces: list[bytes] = []
         self._length = 0
 
-    def ask(self, request: bytes) -> None:
+    def ask(self) -> None:
         self.began = time.perf_counter()
         self._wanted, self._length, self._pieces = 0, 0, []
-        self.socket.sendall(request)
+        self.socket.sendall(self._sent)
 
     def is_answered(self) -> bool:
         """Read what is there; say whether it is a whole answer that is no error."""
@@ -72,17 +74,19 @@ def request(method: str, path: str, body: bytes = b"", kind: str = "application/
     return f"{head}\r\n".encode() + body
 
 
-def hammer(url: str, sent: bytes, *, connections: int, requests: int) -> Load:
-    """Send the same request so many times, by so many connections at once."""
+def hammer(url: str, sent: bytes | Sequence[bytes], *, connections: int, requests: int) -> Load:
+    """Send so many requests, by so many connections at once: all the same one, or each its own of several."""
     parts = urlsplit(url)
-    callers = [_Caller((parts.hostname or "", parts.port or 80)) for _ in range(connections)]
+    several = [sent] if isinstance(sent, bytes) else sent
+    netloc = (parts.hostname or "", parts.port or 80)
+    callers = [_Caller(netloc, several[number % len(several)]) for number in range(connections)]
     load = Load()
     selector = selectors.DefaultSelector()
     for caller in callers:
         selector.register(caller.socket, selectors.EVENT_READ, caller)
     cpu, began = time.process_time(), time.perf_counter()
     for caller in callers:
-        caller.ask(sent)
+        caller.ask()
     started, open_ones = len(callers), len(callers)
     while open_ones:
         for key, _ in selector.select():
@@ -92,7 +96,7 @@ def hammer(url: str, sent: bytes, *, connections: int, requests: int) -> Load:
             load.latencies.append(time.perf_counter() - caller.began)
             if started < requests:
                 started += 1
-                caller.ask(sent)
+                caller.ask()
             else:
                 open_ones -= 1
                 selector.unregister(caller.socket)

@@ -9,16 +9,22 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from tests.services import service
+from tests.lanes import logged, short_ways
+from tests.services import Service, service
 
 from . import cases, player, recordings
 from .compare import differences
 from .known import Mark, beyond, known, over_another_version
 
 OTHER_VERSIONS = [version for version in recordings.VERSIONS if version != recordings.VERSION]
+#: The topics of recordings that poll tasks or search for them.
+POLLING = ("get_task", "search_tasks", "search_queries", "search_requests")
+MANY = 90  #: polls, and searches as well, that are plain in them
+POLLED = [case for case in cases.load_all() if case.topic in POLLING]
 KNOWN: dict[str, dict[str, Mark]] = {version: known(version, recordings.VERSION) for version in recordings.VERSIONS}
 
 
@@ -35,10 +41,55 @@ def url_of(opensearch_url: str) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in cases.load_all()])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.id) for case in cases.load_all() if case.topic not in POLLING]
+)
 def test_the_service_answers_as_recorded(case: cases.Case, service_url: str) -> None:
     """A client cannot tell the reply from the plugin's."""
     replay(case, service_url, recordings.VERSION)
+
+
+@dataclass
+class Ways:
+    """Two services over the same node: one with the short way of polls and searches, one without."""
+
+    short: Service
+    usual: Service
+    played: int = 0
+
+
+@pytest.fixture(scope="module")
+def ways(opensearch_url: str) -> Iterator[Ways]:
+    """Start both; see to it in the end that what is recorded of polls and searches did go the short way in one."""
+    over = ("--opensearch", opensearch_url)
+    with (
+        service(*over, environment=logged()) as short,
+        service(*over, "--no-fast-lane", environment=logged()) as usual,
+    ):
+        found = Ways(short, usual)
+        yield found
+        short.stop()
+        usual.stop()
+        assert short_ways(usual) is None
+        polls, searches = short_ways(short) or (0, 0)
+        if found.played == len(POLLED):
+            assert polls > MANY, polls
+            assert searches > MANY, searches
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in POLLED])
+def test_polls_and_searches_are_answered_as_recorded_the_short_way(case: cases.Case, ways: Ways) -> None:
+    """What is recorded of polls and searches holds where the plain ones are answered in the worker's loop."""
+    ways.played += 1
+    replay(case, ways.short.url, recordings.VERSION)
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in POLLED])
+def test_polls_and_searches_are_answered_as_recorded_the_usual_way(case: cases.Case, ways: Ways) -> None:
+    """It holds as well where all of them go through threads and Flask."""
+    replay(case, ways.usual.url, recordings.VERSION)
 
 
 @pytest.mark.embedded

@@ -1,0 +1,98 @@
+"""Connections that say nothing, and senders that say it slowly: what others notice of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import threading
+from urllib.parse import urlsplit
+
+from tests.bench import loads
+from tests.bench.hammer import Load, hammer, request
+from tests.bench.report import Row, Section
+from tests.bench.servers import OURS, Side, running
+
+IDLE = 2000
+SLOW = 64
+BYTE_EACH_S = 0.05
+POLLERS = 16
+POLLS = 20_000
+TRAININGS = 20
+LIMIT_MS = 50.0
+#: How slow senders begin: a head without an end, a body that is waited for, and one that is read as it comes.
+BEGINNINGS = [
+    b"GET /_plugins/_ml/tasks/x HTTP/1.1\r\nHost: bench\r\nX-Slow: ",
+    b"POST /_plugins/_ml/_train/kmeans HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 100000\r\n\r\n",
+    b"PUT /bench-slow/_doc/1 HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\nffff\r\n",
+]
+
+
+def measure(_: argparse.Namespace) -> Section:
+    """Poll and train alone, and then among idle connections and slow senders."""
+    section = Section(
+        "Idle connections and slow senders",
+        f"One service over its embedded node: {POLLS} polls of a task on {POLLERS} connections and {TRAININGS}"
+        f" trainings of 1000 rows after them, alone, and then while {IDLE} connections are open that say"
+        f" nothing and {SLOW} send a byte of a head or a body each {BYTE_EACH_S * 1000:g} ms.",
+        "alone",
+    )
+    with running(OURS) as side:
+        section.versions["ours"] = side.line["opensearch"]["version"]
+        loads.first_completed_s(side)
+        _asked(side)  # once, uncounted
+        alone, alone_s = _asked(side)
+        with _Crowd(side):
+            among, among_s = _asked(side)
+    for percent in (50, 99):
+        mine = among.percentile_ms(percent)
+        wanted, holds = (f"under {LIMIT_MS:g} ms", mine < LIMIT_MS) if percent == 99 else ("", True)
+        what = f"poll on {POLLERS} connections, p{percent}, ms"
+        section.rows.append(Row(what, f"{mine:.2f}", f"{alone.percentile_ms(percent):.2f}", wanted, holds))
+    what = f"{TRAININGS} trainings, one after the other, each in the reply, s"
+    section.rows.append(Row(what, f"{among_s:.2f}", f"{alone_s:.2f}", "all end", True))
+    for row in section.rows:
+        print(f"{row.what}: {row.ours}; {row.other}; {row.wanted}", flush=True)
+    return section
+
+
+def _asked(side: Side) -> tuple[Load, float]:
+    task_id = loads.start_training(side, loads.kmeans_body(100))
+    load = hammer(side.url, request("GET", f"/_plugins/_ml/tasks/{task_id}"), connections=POLLERS, requests=POLLS)
+    body = request("POST", "/_plugins/_ml/_train/kmeans", _training())
+    return load, hammer(side.url, body, connections=1, requests=TRAININGS).seconds
+
+
+def _training() -> bytes:
+    return json.dumps(loads.kmeans_body(1000)).encode()
+
+
+class _Crowd:
+    """Open connections for the length of a block, some of which send a byte now and then."""
+
+    def __init__(self, side: Side) -> None:
+        self._netloc = (urlsplit(side.url).hostname or "", urlsplit(side.url).port or 80)
+        self._open: list[socket.socket] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._dribble)
+
+    def __enter__(self) -> _Crowd:
+        for _ in range(IDLE + SLOW):
+            self._open.append(socket.create_connection(self._netloc))
+        for number, connection in enumerate(self._open[:SLOW]):
+            connection.sendall(BEGINNINGS[number % len(BEGINNINGS)])
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        for connection in self._open:
+            connection.close()
+
+    def _dribble(self) -> None:
+        while not self._over.wait(BYTE_EACH_S):
+            for connection in self._open[:SLOW]:
+                connection.sendall(b"a")
