@@ -6,6 +6,7 @@ import atexit
 import os
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Protocol
 
 from flask import Flask, Response, request
 
@@ -17,8 +18,11 @@ from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.execution.current_settings import CurrentSettings
 from mlcommons_tasks.execution.dispatcher import Dispatcher
 from mlcommons_tasks.execution.executors import TrainingPool
+from mlcommons_tasks.execution.handover import Handover
 from mlcommons_tasks.execution.membership import Membership
+from mlcommons_tasks.execution.recovery import Recovery
 from mlcommons_tasks.execution.registry import Registry
+from mlcommons_tasks.execution.retention import Retention
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.sync_up import SyncUp
 from mlcommons_tasks.execution.training import Trainer, warm_up
@@ -46,18 +50,20 @@ from mlcommons_tasks.rest.routing import (
 )
 from mlcommons_tasks.rest.tasks import tasks_blueprint
 from mlcommons_tasks.rest.train import train_blueprint
+from mlcommons_tasks.store.batches import Batches
 from mlcommons_tasks.store.cluster import Cluster, ClusterFacts, wait_for_cluster
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
 from mlcommons_tasks.store.connection import Client, open_client
 from mlcommons_tasks.store.endpoint import Endpoint
 from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.pruning import Pruner
 from mlcommons_tasks.store.security import Security
 from mlcommons_tasks.store.settings import PluginSettings, SettingsStore
 from mlcommons_tasks.store.sources import SourceIndex
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.store.worker_nodes import WorkerNodes
-from mlcommons_tasks.versions import profile_of
+from mlcommons_tasks.versions import Profile, profile_of
 
 EXTENSION = "mlcommons_tasks"  #: where an app keeps its `Service`
 VERSION_HEADER = "X-OpenSearch-Version"
@@ -66,25 +72,51 @@ FIRST_WITH_VERSION_HEADER = 3  #: the first major version of OpenSearch that say
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {413: "Request Entity Too Large"}
 
 
+class Caretaker(Protocol):
+    """Who does something from time to time, in a thread."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def close(self) -> None:
+        """Do no more of it."""
+
+
 @dataclass
 class Service:
     """What one application runs on; `close` ends it."""
 
     facts: ClusterFacts
-    runner: TaskRunner
-    registry: Registry
-    membership: Membership
-    sync_up: SyncUp
-    pool: TrainingPool
+    clock: Clock
     upstream: Upstream
     client: Client
+    tasks: TaskStore
+    models: ModelStore
+    sources: SourceIndex
+    nodes: WorkerNodes
+    ml_settings: SettingsStore
+    current_settings: CurrentSettings
+    registry: Registry
+    membership: Membership
+    cluster_tasks: ClusterTasks
+    pool: TrainingPool
+    runner: TaskRunner
+    #: those who look after trainings from time to time: time-outs, what dead processes left behind, what is pruned
+    caretakers: list[Caretaker]
     #: what `X-OpenSearch-Version` says, None where the version that is emulated has no such header
-    version: str | None = None
+    version: str | None
     closed: bool = field(default=False)
 
+    def start(self) -> None:
+        """Begin with what is done without a request."""
+        self.membership.join_in_background()
+        for caretaker in self.caretakers:
+            caretaker.start()
+
     def end_trainings(self, grace_s: float) -> None:
-        """Let trainings end for `grace_s` seconds, then end the others as FAILED; requests are answered still."""
-        self.sync_up.close()
+        """Let trainings end for `grace_s` seconds, then hand over or fail the others; requests are answered still."""
+        for caretaker in self.caretakers:
+            caretaker.close()
         self.runner.close(grace_s)
         self.registry.close()
         self.membership.close()
@@ -96,7 +128,7 @@ class Service:
             self.close()
 
     def close(self, grace_s: float = 0.0) -> None:
-        """Let trainings end for `grace_s` seconds, end the others as FAILED, and free what is held."""
+        """Let trainings end for `grace_s` seconds, hand over or fail the others, and free what is held."""
         if self.closed:
             return
         self.closed = True
@@ -152,6 +184,72 @@ def _bare_app() -> Flask:
     return app
 
 
+def _service(settings: Settings, profile: Profile, clock: Clock, facts: ClusterFacts | None) -> Service:
+    """Build what an application runs on, over an OpenSearch that is there; waits for it unless `facts` are known.
+
+    Raises:
+        SettingsError, StartError: as `create_app` does.
+    """
+    endpoint = endpoint_of(settings)
+    client = open_client(endpoint, settings.timeout)
+    if facts is None:
+        facts = wait_for_cluster(Cluster(client), endpoint.url, settings.wait)
+    upstream = _upstream(endpoint, settings, facts)
+    batches = Batches(client)
+    tasks = TaskStore(client, upstream, profile, batches)
+    models = ModelStore(client, upstream, profile, batches)
+    sources = SourceIndex(upstream)
+    nodes = WorkerNodes(client)
+    ml_settings = SettingsStore(client, upstream, nodes.manager_runs)
+    current = CurrentSettings(
+        PluginSettings(client).read if facts.has_ml_commons else lambda: ml_settings.read().effective
+    )
+    traces = ClusterTaskStore(client, upstream)
+    registry = Registry(traces, clock, settings.lease)
+    membership = Membership(registry.owner, traces, clock, settings.lease)
+    cluster_tasks = ClusterTasks(registry, membership, traces, tasks, clock)
+    pool = TrainingPool(settings.trainings, warm_up)
+    runner = TaskRunner(
+        tasks,
+        models,
+        Trainer(sources.read, pool),
+        registry,
+        membership,
+        Dispatcher(current, nodes, cluster_tasks.running, profile).next_worker_node,
+        clock,
+        longest_queue=settings.queue,
+        asks_callers=facts.is_secured,
+        handover=Handover(traces, registry),
+    )
+    caretakers: list[Caretaker] = [
+        SyncUp(current, runner, models.index_exists),
+        Recovery(traces, registry, tasks, models, runner, clock, settings.lease),
+    ]
+    retention = _retention(settings, client, clock)
+    if retention is not None:
+        caretakers.append(retention)
+    says_version = profile.says_version and int(facts.version.split(".")[0]) >= FIRST_WITH_VERSION_HEADER
+    return Service(
+        facts=facts,
+        clock=clock,
+        upstream=upstream,
+        client=client,
+        tasks=tasks,
+        models=models,
+        sources=sources,
+        nodes=nodes,
+        ml_settings=ml_settings,
+        current_settings=current,
+        registry=registry,
+        membership=membership,
+        cluster_tasks=cluster_tasks,
+        pool=pool,
+        runner=runner,
+        caretakers=caretakers,
+        version=f"OpenSearch/{facts.version} (opensearch)" if says_version else None,
+    )
+
+
 def create_app(
     settings: Settings | None = None, *, clock: Clock | None = None, facts: ClusterFacts | None = None
 ) -> Flask:
@@ -166,30 +264,8 @@ def create_app(
     """
     settings = settings or Settings.resolve({}, os.environ)
     profile = profile_of(settings.ml_commons_version)
-    endpoint = endpoint_of(settings)
-    client = open_client(endpoint, settings.timeout)
-    cluster = Cluster(client)
-    if facts is None:
-        facts = wait_for_cluster(cluster, endpoint.url, settings.wait)
-    upstream = _upstream(endpoint, settings, facts)
-    tasks, models = TaskStore(client, upstream, profile), ModelStore(client, upstream, profile)
-    sources = SourceIndex(upstream)
-    pool = TrainingPool(settings.trainings, warm_up)
-    clock = clock or SystemClock()
-    traces = ClusterTaskStore(client, upstream)
-    registry = Registry(traces, clock)
-    membership = Membership(registry.owner, traces, clock)
-    cluster_tasks = ClusterTasks(registry, membership, traces, tasks, clock)
-    nodes = WorkerNodes(client)
-    ml_settings = SettingsStore(client, upstream, nodes.manager_runs)
-    current = CurrentSettings(
-        PluginSettings(client).read if facts.has_ml_commons else lambda: ml_settings.read().effective
-    )
-    dispatcher = Dispatcher(current, nodes, cluster_tasks.running, profile)
-    runner = TaskRunner(
-        tasks, models, Trainer(sources.read, pool), registry, membership, dispatcher.next_worker_node, clock
-    )
-    sync_up = SyncUp(current, runner, models.index_exists)
+    service = _service(settings, profile, clock or SystemClock(), facts)
+    facts, upstream, tasks, models = service.facts, service.upstream, service.tasks, service.models
 
     app = _bare_app()
     app.config[IDENTITY_HEADERS] = sorted(upstream.identity_headers)
@@ -198,13 +274,16 @@ def create_app(
     app.register_blueprint(tasks_blueprint(tasks, models, profile))
     app.register_blueprint(models_blueprint(models, profile))
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
-    app.register_blueprint(train_blueprint(runner, sources.refuse_bad_query, forward_other))
-    app.register_blueprint(
-        cluster_tasks_blueprint(ClusterEdge(cluster_tasks, cluster, upstream, clock, alone=not facts.has_tasks))
+    app.register_blueprint(train_blueprint(service.runner, service.sources.refuse_bad_query, forward_other))
+    edge = ClusterEdge(
+        service.cluster_tasks, Cluster(service.client), upstream, service.clock, alone=not facts.has_tasks
     )
+    app.register_blueprint(cluster_tasks_blueprint(edge))
     if not facts.has_ml_commons:
-        app.register_blueprint(cluster_settings_blueprint(ml_settings, current, upstream, profile))
-        app.register_blueprint(plugins_blueprint(nodes, upstream, profile.version))
+        app.register_blueprint(
+            cluster_settings_blueprint(service.ml_settings, service.current_settings, upstream, profile)
+        )
+        app.register_blueprint(plugins_blueprint(service.nodes, upstream, profile.version))
     app.register_blueprint(proxy_blueprint(upstream))
     elsewhere = {PROXY, CLUSTER_TASKS, CLUSTER_SETTINGS, PLUGINS}
     refuse_early(app, elsewhere=elsewhere, forwards_unknown=facts.has_ml_commons)
@@ -212,16 +291,18 @@ def create_app(
     if (ours := own_segments(app.url_map.iter_rules(), PROXY)) is not None:
         app.wsgi_app = Passage(app.wsgi_app, upstream, ours)  # type: ignore[method-assign]
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
-    says_version = profile.says_version and int(facts.version.split(".")[0]) >= FIRST_WITH_VERSION_HEADER
-    version = f"OpenSearch/{facts.version} (opensearch)" if says_version else None
-
-    _finish_replies(app, version)
-    service = Service(facts, runner, registry, membership, sync_up, pool, upstream, client, version)
+    _finish_replies(app, service.version)
     app.extensions[EXTENSION] = service
     atexit.register(service.close_in, os.getpid())
-    membership.join_in_background()
-    sync_up.start()
+    service.start()
     return app
+
+
+def _retention(settings: Settings, client: Client, clock: Clock) -> Retention | None:
+    """Delete tasks that are over from now on, if that is asked for."""
+    if settings.retain_in_millis is None:
+        return None
+    return Retention(Pruner(client), clock, settings.retain_in_millis)
 
 
 def _finish_replies(app: Flask, version: str | None) -> None:

@@ -72,6 +72,37 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What it takes to end a training whose process is gone.
+
+    Attributes:
+        model_id: the id that its model has, or will have: whoever ends it, there is one model.
+        algorithm: what to train.
+        body: the body to train with, as JSON text; None if its data cannot be read again.
+        obstacle: why it cannot; None if it can.
+    """
+
+    model_id: str
+    algorithm: str
+    body: str | None = None
+    obstacle: str | None = None
+
+    def source(self) -> dict[str, Any]:
+        """Return the part of a document that keeps it."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_source(cls, source: Mapping[str, Any]) -> Recipe:
+        """Return what a document keeps; keys that it does not know are left out.
+
+        Raises:
+            TypeError: it is none of ours.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{key: value for key, value in source.items() if key in known})
+
+
+@dataclasses.dataclass(frozen=True)
 class ClusterTask:
     """A training as `_tasks` shows it, at one moment.
 

@@ -125,6 +125,10 @@ class MLTask:
             last_update_time=now,
         )
 
+    def taken_over(self, now: int) -> MLTask:
+        """Return the task once another process works on it: who had it before cannot write it any more."""
+        return dataclasses.replace(self, last_update_time=now)
+
     def running(self, now: int) -> MLTask:
         """Return the task once a worker has it."""
         return self._moved(TaskState.RUNNING, now)

@@ -6,16 +6,21 @@ import dataclasses
 import threading
 
 from mlcommons_tasks.cancellation import Cancellation
-from mlcommons_tasks.cluster_task import ClusterTask, Outcome, Stage
+from mlcommons_tasks.cluster_task import ClusterTask, Outcome, Recipe, Stage
 from mlcommons_tasks.execution.progress import Progress, ProgressPage
 from mlcommons_tasks.task import TaskState
 from mlcommons_tasks.wire.cluster_tasks import NANOS_PER_MILLI
 
 
 class LiveTask:
-    """The one record of it that changes; what others see are snapshots."""
+    """The one record of it that changes; what others see are snapshots.
 
-    def __init__(self, task: ClusterTask) -> None:
+    `recipe` is what another process would need to end it, None for a training whose caller waits.
+    """
+
+    def __init__(self, task: ClusterTask, recipe: Recipe | None = None) -> None:
+        self.recipe = recipe
+        self.is_lost = False  #: whether another process has it now: nothing is written of it here any more
         self.cancellation = Cancellation()
         self.ended_event = threading.Event()
         self._lock = threading.Lock()
@@ -45,6 +50,11 @@ class LiveTask:
         with self._lock:
             if self._task.state == TaskState.CREATED.value:
                 self._task = dataclasses.replace(self._task, state=TaskState.RUNNING.value)
+
+    def lose(self) -> None:
+        """Stop work on it that another process has taken over."""
+        self.is_lost = True
+        self.cancellation.cancel()
 
     def cancel(self, now: int) -> bool:
         """Tell it to stop; False if it has ended."""

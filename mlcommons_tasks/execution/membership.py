@@ -30,10 +30,11 @@ RENEW_MS = FORGOTTEN_MS // 2
 class Membership:
     """The name of this process among those of the others."""
 
-    def __init__(self, owner: str, store: ClusterTaskStore, clock: Clock) -> None:
+    def __init__(self, owner: str, store: ClusterTaskStore, clock: Clock, lease_s: float = LEASE_S) -> None:
         self._owner = owner
         self._store = store
         self._clock = clock
+        self._lease_in_millis = int(lease_s * 1000)
         self._joining = threading.Lock()
         self._starting = threading.Lock()
         self._closing = threading.Event()
@@ -56,7 +57,7 @@ class Membership:
             if self._joined_at is not None and now - self._joined_at < RENEW_MS:
                 return
             forgotten = self._store.owners(before=now - FORGOTTEN_MS)
-            self._store.write({self._owner: owner_document(self._owner, now + int(LEASE_S * 1000))}, {}, forgotten)
+            self._store.write({self._owner: owner_document(self._owner, now + self._lease_in_millis)}, {}, forgotten)
             self._named_from = time.monotonic()
             others = self._look()
             self._known_from = time.monotonic() + (KNOWN_S if others else 0.0)

@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlcommons_tasks.clock import Clock
-from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, Outcome, TaskId
+from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, Outcome, Recipe, TaskId
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.execution.live import LiveTask
+from mlcommons_tasks.store.batches import LINGER_S
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore, owner_document, task_document
 from mlcommons_tasks.store.connection import until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, WRITE_DEADLINE_S
@@ -28,16 +29,17 @@ from mlcommons_tasks.task import TaskState
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5  #: how often this process looks for cancellations
-LEASE_S = 15.0  #: how long others believe that this process lives
+LEASE_S = 15.0  #: how long others believe that this process lives, unless they are told otherwise
+RENEWALS = 3.75  #: how often in that time it says so
 CLOSE_S = 5.0  #: how long the end waits for an OpenSearch that hangs
-RENEW_S = 4.0
+AGAIN_S = 4.0  #: when what OpenSearch did not take is written once more
 EPOCH_IN_MILLIS = 1_767_225_600_000  #: 2026-01-01: numbers of tasks count milliseconds from here
 
 
 class Registry:
     """Every training of this process, from its request to its end."""
 
-    def __init__(self, store: ClusterTaskStore, clock: Clock) -> None:
+    def __init__(self, store: ClusterTaskStore, clock: Clock, lease_s: float = LEASE_S) -> None:
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._store = store
         self._clock = clock
@@ -53,12 +55,21 @@ class Registry:
         self._writing: set[str] = set()
         self._failed: set[str] = set()  #: what OpenSearch did not take
         self._again_at = 0.0  #: when that is written once more
+        self._lease_s = lease_s
         self._lease_until = 0
+        self._renewed_at = time.monotonic()  #: when OpenSearch was last told that this process lives
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
         self._idle = threading.Condition(self._lock)
 
-    def open(self, node: str, description: str, headers: Mapping[str, str], ml_task_id: str | None = None) -> LiveTask:
+    def open(
+        self,
+        node: str,
+        description: str,
+        headers: Mapping[str, str],
+        ml_task_id: str | None = None,
+        recipe: Recipe | None = None,
+    ) -> LiveTask:
         """Take up a training that waits, or with no `ml_task_id` runs at once while its caller waits."""
         now = self._clock.now_in_millis()
         with self._lock:
@@ -74,13 +85,46 @@ class Registry:
                 owner=self.owner,
                 ml_task_id=ml_task_id,
                 state=state.value,
-            )
+            ),
+            recipe,
         )
+        self._take_up(live)
+        return live
+
+    def adopt(self, task: ClusterTask, recipe: Recipe | None) -> LiveTask:
+        """Take up a training of another process, as its document says already."""
+        live = LiveTask(task, recipe)
+        with self._lock:
+            self._announced[live.key] = task
+        self._take_up(live)
+        return live
+
+    def _take_up(self, live: LiveTask) -> None:
         with self._lock:
             self._live[live.key] = live
             self._start_threads()
             self._changed.notify_all()
-        return live
+
+    def owns(self, live: LiveTask) -> bool:
+        """Say whether a training is still of this process; one that is not is given up.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch does not say.
+        """
+        if not live.is_lost and self._store.owners_of([live.key]).get(live.key, self.owner) != self.owner:
+            self.lose(live)
+        return not live.is_lost
+
+    def lose(self, live: LiveTask) -> None:
+        """Give up a training that another process has taken over, or shall: no more is written of it here."""
+        with self._lock:
+            live.is_lost = True
+            for known in (self._live, self._announced, self._whole, self._part):
+                known.pop(live.key, None)
+            self._failed.discard(live.key)
+            self._idle.notify_all()
+        log.info("training %s is another process's now", live.key)
+        live.lose()
 
     def announce(self, live: LiveTask) -> None:
         """Let the other replicas know of a training; `await_written` waits until they do."""
@@ -92,7 +136,8 @@ class Registry:
         """Return once what is to be said of a training is written, False if that failed or took too long."""
         with self._lock:
             tried = self._idle.wait_for(
-                lambda: live.key not in self._whole and live.key not in self._writing, timeout=timeout_s
+                lambda: not any(live.key in unwritten for unwritten in (self._whole, self._part, self._writing)),
+                timeout=timeout_s,
             )
             return tried and live.key not in self._failed
 
@@ -112,7 +157,7 @@ class Registry:
     def end(self, live: LiveTask, state: TaskState, outcome: Outcome) -> None:
         """Say what became of a training. One that has an ML task keeps its result, the others leave nothing."""
         with self._lock:  # which the writer needs to leave it to its document
-            if not live.end(state, outcome, self._clock.now_in_millis()):
+            if live.is_lost or not live.end(state, outcome, self._clock.now_in_millis()):
                 return
             if live.snapshot().ml_task_id is None:
                 self._drop(live.key)
@@ -160,7 +205,7 @@ class Registry:
     def _announce(self, live: LiveTask) -> None:
         task = live.snapshot()
         self._announced[live.key] = task
-        self._whole[live.key] = task_document(task)
+        self._whole[live.key] = task_document(task, live.recipe)
 
     def _drop(self, key: str) -> None:
         self._live.pop(key, None)
@@ -171,6 +216,8 @@ class Registry:
 
     def _note_changes(self, live: LiveTask) -> bool:
         """Note for the next write in what a training differs from what others know; say whether it does."""
+        if live.is_lost:
+            return False
         before, after = self._announced.get(live.key), live.snapshot()
         if before is None:
             if after.completed:
@@ -182,7 +229,7 @@ class Registry:
         # an update would lose the order of keys in a result
         if after.completed or live.key in self._whole or live.key in self._failed:
             self._part.pop(live.key, None)
-            self._whole[live.key] = task_document(after)
+            self._whole[live.key] = task_document(after, live.recipe)
             return True
         document = task_document(after)
         old = task_document(before)["task"]
@@ -201,18 +248,29 @@ class Registry:
             thread.start()
 
     def _write(self) -> None:
+        is_crowded = False
         while True:
             with self._lock:
                 self._changed.wait_for(lambda: self._whole or self._part or self._gone or self._closing.is_set())
+            if is_crowded:
+                self._closing.wait(LINGER_S)
+            with self._lock:
                 if not (self._whole or self._part or self._gone):
                     return
                 whole, part, gone = self._whole, self._part, self._gone
                 self._whole, self._part, self._gone = {}, {}, set()
                 self._writing = set(whole) | set(part)
-                if self._lease_until - RENEW_S * 1000 < self._clock.now_in_millis():
+                renews = self._lease_until - self._renew_s * 1000 < self._clock.now_in_millis()
+                if renews:
                     whole = {**whole, self.owner: self._renewed()}
+                renews = self.owner in whole
+                is_crowded = len(whole) + len(part) + len(gone) > 1
             written = False
+            began = time.monotonic()
             with self._kept_going("what runs here could not be written for the other replicas"):
+                for key in self._let_go_of_lost():
+                    whole.pop(key, None)
+                    part.pop(key, None)
                 until_it_counts(
                     lambda whole=whole, part=part, gone=gone: self._store.write(whole, part, gone),  # type: ignore[misc]
                     deadline_s=WRITE_DEADLINE_S,
@@ -221,17 +279,38 @@ class Registry:
                 written = True
             with self._lock:
                 if written:
+                    self._renewed_at = began if renews else self._renewed_at
                     self._failed -= self._writing
                 else:
                     self._failed |= self._writing | gone
-                    self._again_at = time.monotonic() + RENEW_S
+                    self._again_at = time.monotonic() + AGAIN_S
                     self._changed.notify_all()
                 self._writing = set()
                 self._forget_ended()
                 self._idle.notify_all()
 
+    @property
+    def _renew_s(self) -> float:
+        return self._lease_s / RENEWALS
+
+    def _let_go_of_lost(self) -> set[str]:
+        """Give up the trainings that others took over while this process could not say that it lives; return them.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch does not say whose they are.
+        """
+        if time.monotonic() - self._renewed_at <= self._lease_s:
+            return set()
+        with self._lock:
+            known = {key: self._live[key] for key in self._announced.keys() & self._live.keys()}
+        owners = self._store.owners_of(known) if known else {}
+        lost = {key for key, owner in owners.items() if owner != self.owner}
+        for key in lost:
+            self.lose(known[key])
+        return lost
+
     def _renewed(self) -> dict[str, Any]:
-        self._lease_until = self._clock.now_in_millis() + int(LEASE_S * 1000)
+        self._lease_until = self._clock.now_in_millis() + int(self._lease_s * 1000)
         return owner_document(self.owner, self._lease_until)
 
     def _forget_ended(self) -> None:
@@ -256,7 +335,7 @@ class Registry:
         while True:
             with self._lock:
                 self._changed.wait_for(lambda: self._live or self._failed or self._closing.is_set())
-            if self._closing.wait(LOOK_S):  # a training that is over by then is never announced
+            if self._closing.wait(min(LOOK_S, self._renew_s / 2)):  # a training that is over by then is never announced
                 return
             with self._lock:
                 running = [live for live in self._live.values() if not live.snapshot().completed]
@@ -269,7 +348,7 @@ class Registry:
                         late = True
                     else:
                         late |= self._note_changes(live)
-                due = self._lease_until - (LEASE_S - RENEW_S) * 1000 < self._clock.now_in_millis()
+                due = self._lease_until - (self._lease_s - self._renew_s) * 1000 < self._clock.now_in_millis()
                 if running and due:
                     self._whole[self.owner] = self._renewed()
                 if late or (running and due):

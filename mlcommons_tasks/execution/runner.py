@@ -1,34 +1,36 @@
 """The life of a training task: CREATED, RUNNING, and an end. Every accepted task gets one.
 
-Says when a state is written; what is written is the store's business, and the work is the trainer's.
+Says when a state is written; how is `states`' business, and the work is the trainer's.
 RUNNING is written once the data is there, as the plugin does it: a task that finds none goes from CREATED to FAILED.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 
 from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.cluster_task import CANCELLED_BY, Outcome, Stage
 from mlcommons_tasks.data_frame import DataFrame
-from mlcommons_tasks.errors import IndexNotFound, StatusError, TaskPluginError, UpstreamError
+from mlcommons_tasks.errors import StatusError, TaskPluginError, TooManyRequests
 from mlcommons_tasks.execution.executors import WorkerDied
+from mlcommons_tasks.execution.handover import Handover, recipe_of
 from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.membership import Membership
+from mlcommons_tasks.execution.queue import Queue
 from mlcommons_tasks.execution.registry import Registry
+from mlcommons_tasks.execution.states import StateWriter, Stored, TaskCancelled, TaskGone
 from mlcommons_tasks.execution.training import Trainer
 from mlcommons_tasks.model import MLModel
-from mlcommons_tasks.store.documents import Written
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
-from mlcommons_tasks.task import TRANSITIONS, FunctionName, IllegalTransition, InputType, MLTask, TaskState
+from mlcommons_tasks.task import FunctionName, InputType, MLTask, TaskState
 from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 
 log = logging.getLogger(__name__)
@@ -37,35 +39,11 @@ STOPPED = "the service stopped before the training ended"
 ENDED_AT_ONCE = 16  #: how many tasks are written at the same time when the service stops
 
 
-@dataclass
-class _Stored:
-    """A task of ours as it was last written, and the training that it is of."""
-
-    task_id: str
-    task: MLTask
-    written: Written
-    live: LiveTask
-
-
-class TaskGone(Exception):
-    """Somebody deleted the task or ended it as `state`; there is nothing left to write."""
-
-    def __init__(self, state: str | None = None) -> None:
-        super().__init__(f"the task is {state or 'gone'}")
-        self.state = state
-
-
-class TaskCancelled(TaskPluginError):
-    """A training that its caller waited for was cancelled."""
-
-    status = 500
-    type = "task_cancelled_exception"
-
-
 class TaskRunner:
     """Trains at once, or as a task.
 
-    `at_once` is how many tasks are in work at the same time; the others wait as CREATED.
+    `at_once` is how many tasks are in work at the same time, `longest_queue` how many more may wait, as CREATED.
+    With `asks_callers` data is read with a caller's credentials, which are not written down.
     """
 
     def __init__(
@@ -78,7 +56,10 @@ class TaskRunner:
         next_worker_node: Callable[[], str],
         clock: Clock,
         *,
-        at_once: int = 8,
+        at_once: int = 48,
+        longest_queue: int = 10_000,
+        asks_callers: bool = False,
+        handover: Handover | None = None,
     ) -> None:
         self._tasks = tasks
         self._models = models
@@ -87,11 +68,15 @@ class TaskRunner:
         self._membership = membership
         self._next_worker_node = next_worker_node
         self._clock = clock
+        self._asks_callers = asks_callers
+        self._handover = handover
+        self._states = StateWriter(tasks, models, registry, clock)
+        self._queue = Queue(at_once, longest_queue)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
         self._fits = ThreadPoolExecutor(at_once, thread_name_prefix="fit")
         self._after = ThreadPoolExecutor(1, thread_name_prefix="after-cancel")
         self._lock = threading.Lock()
-        self._open: dict[str, tuple[_Stored, Future[None]]] = {}
+        self._open: dict[str, tuple[Stored, Future[None]]] = {}
         self._closing = False
 
     def train(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
@@ -100,34 +85,38 @@ class TaskRunner:
         `caller` are the headers that say who asks, `task_headers` those that cluster tasks carry.
 
         Raises:
+            TooManyRequests: too many wait already.
             TaskPluginError: what the training or the store raised.
         """
-        self._membership.await_known()
-        live = self._registry.open(self._next_worker_node(), describe(ml_input), task_headers)
-        try:
-            return self._train(live, ml_input, {**caller, **task_headers})
-        except WorkerDied as error:
-            raise StatusError(str(error), 503) from error
-        except Cancelled as error:
-            raise TaskCancelled(f"task cancelled: {CANCELLED_BY}") from error
-        finally:
-            self._registry.end(live, TaskState.COMPLETED, Outcome())
+        with self._queue.place(self._next_worker_node):
+            self._membership.await_known()
+            live = self._registry.open(self._next_worker_node(), describe(ml_input), task_headers)
+            try:
+                return self._train(live, ml_input, {**caller, **task_headers})
+            except WorkerDied as error:
+                raise StatusError(str(error), 503) from error
+            except Cancelled as error:
+                raise TaskCancelled(f"task cancelled: {CANCELLED_BY}") from error
+            finally:
+                self._registry.end(live, TaskState.COMPLETED, Outcome())
 
     def _train(self, live: LiveTask, ml_input: MLInput, caller: dict[str, str]) -> str:
         frame = self._read(live, ml_input, caller)
         content = self._trainer.fit(ml_input, frame, live)
         live.cancellation.check()
         live.enter(Stage.STORE, self._clock.now_in_millis())
-        model_id = self._store_model(ml_input, content, patient=False)
+        model_id = self._models.new_id()
+        self._models.create(model_id, MLModel(FunctionName(ml_input.function_name), content))
         if live.cancellation.wanted:
-            self._discard(model_id)
+            self._states.discard(model_id)
             raise Cancelled
         return model_id
 
     def train_async(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
         """Store a task that is CREATED and return its id; the training follows.
 
-        `caller` are the headers that say who asks, `task_headers` those that cluster tasks carry.
+        `caller` are the headers that say who asks, `task_headers` those that cluster tasks carry. Where too many wait
+        already the task is stored as FAILED.
 
         Raises:
             TaskPluginError: the task could not be stored, or the service is stopping.
@@ -140,31 +129,74 @@ class TaskRunner:
             self._next_worker_node(),
             self._clock.now_in_millis(),
         )
-        self._membership.await_known()
         task_id = self._tasks.new_id()
-        description = f"ml_task[{task_id}], {describe(ml_input)}"
-        live = self._registry.open(task.worker_node[0], description, task_headers, task_id)
-        self._registry.announce(live)  # while the task is stored
         try:
+            self._queue.enter(lambda: task.worker_node[0])
+        except TooManyRequests as error:
+            self._tasks.create(task_id, task.failed(error.reason or "", task.create_time))
+            return task_id
+        try:
+            stored = self._stored(task_id, task, ml_input, task_headers)
+        except BaseException:
+            self._queue.leave()
+            raise
+        self._submit(stored, ml_input, {**caller, **task_headers})
+        return task_id
+
+    def _stored(self, task_id: str, task: MLTask, ml_input: MLInput, task_headers: Mapping[str, str]) -> Stored:
+        """Store a task, once the other replicas know of it: none is left to itself if this process dies."""
+        self._membership.await_known()
+        description = f"ml_task[{task_id}], {describe(ml_input)}"
+        recipe = recipe_of(ml_input, self._models.new_id(), asks_callers=self._asks_callers)
+        live = self._registry.open(task.worker_node[0], description, task_headers, task_id, recipe)
+        self._registry.announce(live)
+        try:
+            if not self._registry.await_written(live):
+                raise StatusError("OpenSearch does not take the task: what runs here could not be written down", 503)
             written = self._tasks.create(task_id, task)
         except BaseException:
             self._registry.forget(live)
             raise
-        if not self._registry.await_written(live):
-            log.warning("other replicas do not see task %s in _tasks yet: OpenSearch is slow", task_id)
-        stored = _Stored(task_id, task, written, live)
+        return Stored(task_id, task, written, live, recipe.model_id)
+
+    def fence(self, stored: Stored) -> bool:
+        """Write a task that another process had, so that nothing that one writes counts; False if it has ended."""
+        try:
+            self._states.write(stored, MLTask.taken_over)
+        except TaskGone as gone:
+            self._states.drop(stored, gone.state)
+            return False
+        return True
+
+    def resume(self, stored: Stored, ml_input: MLInput) -> None:
+        """Train for a task that another process had."""
+        self._queue.enter(None)
+        self._submit(stored, ml_input, {})
+
+    def finish(self, stored: Stored) -> None:
+        """End a task whose model another process stored."""
+        try:
+            self._begin(stored)
+            self._states.complete(stored)
+        except TaskGone as gone:
+            self._states.drop(stored, gone.state)
+
+    def give_up(self, stored: Stored, reason: str) -> None:
+        """End a task as FAILED that another process had."""
+        self._states.fail(stored, reason)
+
+    def _submit(self, stored: Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
         with self._lock:
-            future = (
-                None if self._closing else self._threads.submit(self._run, stored, ml_input, {**caller, **task_headers})
-            )
+            future = None if self._closing else self._threads.submit(self._run, stored, ml_input, caller)
             if future is not None:
-                self._open[task_id] = (stored, future)
+                self._open[stored.task_id] = (stored, future)
         if future is None:  # close() came meanwhile
-            self._fail(stored, STOPPED)
+            self._queue.leave()
+            self._states.fail(stored, STOPPED)
         else:
-            future.add_done_callback(lambda _: self._forget(task_id))
-            live.cancellation.on_cancel(lambda: self._cancel_waiting(stored, future))
-        return task_id
+            stored.ml_input = ml_input
+            future.add_done_callback(lambda _: self._forget(stored.task_id))
+            stored.live.cancellation.on_cancel(lambda: self._cancel_waiting(stored, future))
 
     @property
     def has_open(self) -> bool:
@@ -179,7 +211,7 @@ class TaskRunner:
             late = [(stored, future) for stored, future in self._open.values() if stored.task.create_time < since]
         for stored, future in late:
             try:
-                self._write(stored, lambda task, now: task.failed(reason, now))
+                self._states.write(stored, lambda task, now: task.failed(reason, now))
             except TaskGone:  # it ended meanwhile
                 continue
             except TaskPluginError as error:
@@ -191,7 +223,7 @@ class TaskRunner:
             stored.live.cancellation.cancel()
 
     def close(self, grace_s: float) -> None:
-        """Let running trainings end for `grace_s` seconds, and end the others as FAILED at once.
+        """Let running trainings end for `grace_s` seconds, and hand over the others, or end them as FAILED.
 
         Returns when no task of ours is CREATED or RUNNING; if OpenSearch is away, it gives up on that.
         """
@@ -204,51 +236,55 @@ class TaskRunner:
         running = {future: stored for stored, future in unfinished if not future.cancel()}
         waiting = [stored for stored, future in unfinished if future.cancelled()]
         self._threads.shutdown(wait=False)
-        self._fail_all(waiting)
+        self._end_all(waiting)
         late = wait(running, timeout=max(0.0, until - time.monotonic())).not_done
         self._tasks.close()
         self._models.close()
-        self._fail_all([running[future] for future in late])
+        self._end_all([running[future] for future in late])
         for future in late:
             running[future].live.cancellation.cancel()  # nobody waits for their data or their fits
         self._fits.shutdown(wait=False)
         self._after.shutdown()
 
-    def _fail_all(self, tasks: list[_Stored]) -> None:
-        """End tasks as FAILED, several at a time: the service's end is waited for."""
-        if tasks:
+    def _end_all(self, tasks: list[Stored]) -> None:
+        """Hand tasks over, and end as FAILED what nobody takes, several at a time: the service's end is waited for."""
+        left = self._handover.offer(tasks, STOPPED) if self._handover is not None else dict.fromkeys(tasks, STOPPED)
+        if left:
             with ThreadPoolExecutor(ENDED_AT_ONCE, thread_name_prefix="ending") as pool:
-                list(pool.map(lambda stored: self._fail(stored, STOPPED), tasks))
+                list(pool.map(lambda each: self._states.fail(*each), left.items()))
 
-    def _run(self, stored: _Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
-        model_id = None
+    def _run(self, stored: Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
         try:
             frame = self._read(stored.live, ml_input, caller)
+            if stored.live.recipe is not None and stored.live.recipe.body is None:
+                stored.ml_input = dataclasses.replace(ml_input, dataset=DataFrameDataset(frame))
             fit = self._fits.submit(self._trainer.fit, ml_input, frame, stored.live)  # it need not wait for the write
-            stored.live.running()  # who sees that the task is RUNNING sees it in `_tasks` as well
-            self._write(stored, lambda task, now: task.running(now))
-            self._registry.changed(stored.live)
+            self._begin(stored)
             content = fit.result()
             stored.live.cancellation.check()
             stored.live.enter(Stage.STORE, self._clock.now_in_millis())
-            model_id = self._store_model(ml_input, content, patient=True)
-            self._complete(stored, model_id)
-            response = {"model_id": model_id, "task_id": stored.task_id, "status": TaskState.COMPLETED.value}
-            self._registry.end(stored.live, TaskState.COMPLETED, Outcome(response=response))
+            self._states.store_model(stored, MLModel(FunctionName(ml_input.function_name), content))
+            self._states.complete(stored)
         except TaskGone as gone:
-            self._drop(stored, gone.state, model_id)
+            self._states.drop(stored, gone.state)
         except Cancelled:
-            self._drop(stored, TaskState.CANCELLED.value, model_id)
-            self._say_cancelled(stored)
+            self._states.drop(stored, TaskState.CANCELLED.value)
+            self._states.say_cancelled(stored)
         except TaskPluginError as error:
-            self._fail(stored, error.reason or type(error).__name__, error.type)
+            self._states.fail(stored, error.reason or type(error).__name__, error.type)
         except WorkerDied as error:
-            self._fail(stored, STOPPED if self._closing else str(error))
+            self._states.fail(stored, STOPPED if self._closing else str(error))
         except Exception as error:
             log.exception("the training of task %s broke", stored.task_id)
-            self._fail(stored, f"{type(error).__name__}: {error}")
+            self._states.fail(stored, f"{type(error).__name__}: {error}")
         finally:
             stored.live.cancellation.cancel()  # a fit that is still under way is nobody's now
+
+    def _begin(self, stored: Stored) -> None:
+        stored.live.running()  # who sees that the task is RUNNING sees it in `_tasks` as well
+        if stored.task.state is TaskState.CREATED:  # one that was taken over may run already
+            self._states.write(stored, lambda task, now: task.running(now))
+        self._registry.changed(stored.live)
 
     def _read(self, live: LiveTask, ml_input: MLInput, caller: dict[str, str]) -> DataFrame:
         live.cancellation.check()
@@ -258,83 +294,15 @@ class TaskRunner:
         live.enter(Stage.FIT, self._clock.now_in_millis(), rows=frame.size)
         return frame
 
-    def _complete(self, stored: _Stored, model_id: str) -> None:
-        self._write(stored, lambda task, now: task.completed(model_id, now))
-
-    def _store_model(self, ml_input: MLInput, content: bytes, *, patient: bool) -> str:
-        return self._models.create(MLModel(FunctionName(ml_input.function_name), content), patient=patient)
-
-    def _drop(self, stored: _Stored, state: str | None, model_id: str | None) -> None:
-        """Leave nothing of a training whose task was deleted, or ended as `state`, by somebody else."""
-        log.info("task %s is %s; its training is dropped", stored.task_id, state or "gone")
-        stored.live.cancel(self._clock.now_in_millis())
-        if model_id is not None:
-            self._discard(model_id)
-        outcome = {"type": "resource_not_found_exception", "reason": "the ML task was deleted while it ran"}
-        if state == TaskState.CANCELLED.value:
-            outcome = {"type": TaskCancelled.type, "reason": f"task cancelled: {CANCELLED_BY}"}
-        elif state is not None:
-            outcome = {"type": "exception", "reason": f"the ML task was ended as {state}"}
-        self._registry.end(stored.live, TaskState.CANCELLED, Outcome(error=outcome))
-
-    def _discard(self, model_id: str) -> None:
-        try:
-            self._models.discard(model_id)
-        except TaskPluginError as error:
-            log.error("model %s of a dropped training stays: %s", model_id, error)  # noqa: TRY400
-
-    def _cancel_waiting(self, stored: _Stored, future: Future[None]) -> None:
+    def _cancel_waiting(self, stored: Stored, future: Future[None]) -> None:
         """End a task that was cancelled before its turn came."""
-        if future.cancel():
-            self._drop(stored, TaskState.CANCELLED.value, None)
+        if future.cancel() and not stored.live.is_lost:
+            self._states.drop(stored, TaskState.CANCELLED.value)
             with contextlib.suppress(RuntimeError):  # the service has stopped
-                self._after.submit(self._say_cancelled, stored)
-
-    def _say_cancelled(self, stored: _Stored) -> None:
-        """Have the stored task say it too: one that was cancelled while it was being stored does not yet."""
-        if stored.task.state not in TRANSITIONS:  # close() ended it
-            return
-        try:
-            self._tasks.cancel([stored.task_id], self._clock.now_in_millis())
-        except TaskPluginError as error:
-            log.error("task %s could not be ended as CANCELLED: %s", stored.task_id, error)  # noqa: TRY400
-
-    def _fail(self, stored: _Stored, reason: str, kind: str = "exception") -> None:
-        try:
-            self._write(stored, lambda task, now: task.failed(reason, now))
-        except TaskGone as gone:
-            self._drop(stored, gone.state, None)
-        except TaskPluginError as error:
-            log.error("task %s could not be ended as FAILED (%s): %s", stored.task_id, reason, error)  # noqa: TRY400
-        self._registry.end(stored.live, TaskState.FAILED, Outcome(error={"type": kind, "reason": reason}))
-
-    def _write(self, stored: _Stored, step: Callable[[MLTask, int], MLTask]) -> None:
-        """Write a step; a write that somebody else's came before is compared anew.
-
-        Raises:
-            TaskGone: the task or its index was deleted, or the task has ended.
-        """
-        try:
-            after = step(stored.task, self._clock.now_in_millis())
-        except IllegalTransition as error:  # close() ended it, and the training was not over yet
-            raise TaskGone(stored.task.state.value) from error
-        while True:
-            try:
-                stored.written = self._tasks.update(stored.task_id, stored.task, after, stored.written)
-            except IndexNotFound as error:
-                raise TaskGone from error
-            except UpstreamError as error:
-                if error.status not in (404, 409):
-                    raise
-                found = self._tasks.position(stored.task_id)
-                if found is None or found.state not in (TaskState.CREATED.value, TaskState.RUNNING.value):
-                    raise TaskGone(found.state if found is not None else None) from error
-                stored.written = found.written
-            else:
-                stored.task = after
-                return
+                self._after.submit(self._states.say_cancelled, stored)
 
     def _forget(self, task_id: str) -> None:
+        self._queue.leave()
         with self._lock:
             self._open.pop(task_id, None)
 

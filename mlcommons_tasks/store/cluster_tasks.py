@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,9 +17,10 @@ import opensearchpy
 from elasticsearch_dsl import Boolean, Keyword, Long, Object, Search
 from elasticsearch_dsl import Mapping as IndexMapping
 
-from mlcommons_tasks.cluster_task import ClusterTask, TaskId
+from mlcommons_tasks.cluster_task import ClusterTask, Recipe, TaskId
+from mlcommons_tasks.store.batches import Written, raise_failure
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
-from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, raise_failure
+from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.wire.rendering import render_json
@@ -26,8 +28,11 @@ from mlcommons_tasks.wire.rendering import render_json
 MOST_RUNNING = 10_000  #: `index.max_result_window`: OpenSearch gives no more at once
 START_S = 5.0
 FOUND_ONLY = {"filter_path": "hits.hits._source"}
+LEASES_ONLY = {"filter_path": "hits.hits._source,aggregations"}
 JSON = [("Content-Type", "application/json")]
 OWNER, TASK = "owner", "task"
+SCHEMA_VERSION = 1  #: to be raised with each new field of the mapping: an index that is there gets it then
+NOBODY = "nobody"  #: the owner of trainings that are offered to whoever takes them
 
 Document = Mapping[str, Any]
 
@@ -39,19 +44,35 @@ def cluster_task_index_body() -> dict[str, Any]:
         mapping.field(name, Keyword())
     for name in ("completed", "cancelled"):
         mapping.field(name, Boolean())
-    mapping.field("lease_until", Long())
+    for name in ("lease_until", "ended"):
+        mapping.field(name, Long())
     mapping.field("task", Object(enabled=False))
     mapping.meta("dynamic", False)
+    mapping.meta("_meta", schema_version=SCHEMA_VERSION)
     settings = {"number_of_shards": "1", "auto_expand_replicas": "0-1", "hidden": True}
     return {"settings": {"index": settings}, "mappings": mapping.to_dict()}
 
 
-def task_document(task: ClusterTask) -> dict[str, Any]:
-    """Return the whole document of a training."""
+def task_document(task: ClusterTask, recipe: Recipe | None = None) -> dict[str, Any]:
+    """Return the whole document of a training; the recipe is kept until it has ended."""
     document = {"kind": TASK, "owner": task.owner, "completed": task.completed, "task": task.source()}
     if task.cancellation_time is not None:
         document["cancelled"] = True
+    if task.completed:
+        document["ended"] = task.start_time + (task.running_time_in_nanos or 0) // 1_000_000
+    if recipe is not None and not task.completed:
+        document["recipe"] = recipe.source()
     return document
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A training that has not ended, as it is stored: its document's id, and what the next write compares with."""
+
+    document_id: str
+    task: ClusterTask
+    recipe: Recipe | None
+    written: Written
 
 
 def owner_document(owner: str, lease_until: int) -> dict[str, Any]:
@@ -141,6 +162,70 @@ class ClusterTaskStore:
         wanted = Search().filter("term", owner=owner).filter("term", completed=False).filter("term", cancelled=True)
         return {each["task"]["id"]: each["task"]["cancellation_time"] for each in self._search(wanted[0:MOST_RUNNING])}
 
+    def leases(self) -> tuple[dict[str, int], set[str]]:
+        """Return until when each owner lives that is there, in milliseconds, and the owners of unfinished trainings.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they could not be read.
+        """
+        wanted = Search().filter("term", completed=False)
+        wanted.aggs.bucket("trainings", "filter", {"term": {"kind": TASK}}).bucket(
+            "owners", "terms", field="owner", size=MOST_RUNNING
+        )
+        found = self._answer(wanted.post_filter("term", kind=OWNER)[0:MOST_RUNNING], LEASES_ONLY)
+        hits = [hit["_source"] for hit in found.get("hits", {}).get("hits", [])]
+        buckets = found.get("aggregations", {}).get("trainings", {}).get("owners", {}).get("buckets", [])
+        return {each["owner"]: each["lease_until"] for each in hits}, {bucket["key"] for bucket in buckets}
+
+    def unfinished_of(self, owners: Iterable[str], most: int) -> list[Unfinished]:
+        """Return the oldest trainings of owners that have not ended.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they could not be read.
+        """
+        wanted = Search().filter("term", kind=TASK).filter("term", completed=False).filter("terms", owner=list(owners))
+        found = self._answer(wanted.extra(seq_no_primary_term=True)[0:most], {"filter_path": "hits.hits"})
+        unfinished = []
+        for hit in found.get("hits", {}).get("hits", []):
+            recipe = hit["_source"].get("recipe")
+            unfinished.append(
+                Unfinished(
+                    hit["_id"],
+                    _task(hit["_source"]),
+                    Recipe.from_source(recipe) if recipe is not None else None,
+                    Written.of(hit),
+                )
+            )
+        return unfinished
+
+    def claim(self, trainings: Iterable[Unfinished], owner: str) -> list[Unfinished]:
+        """Write down an owner for trainings, of those that nobody else wrote since; return these, with their owner.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch did not take it.
+        """
+        operations: list[Any] = []
+        wanted = [replace(each, task=replace(each.task, owner=owner)) for each in trainings]
+        for each in wanted:
+            where = {"if_seq_no": each.written.seq_no, "if_primary_term": each.written.primary_term}
+            operations += [{"index": {"_id": each.document_id, **where}}, task_document(each.task, each.recipe)]
+        if not operations or not self._documents.exists():
+            return []
+        with translated():
+            answer = self._client.bulk(index=CLUSTER_TASK_INDEX, body=operations, params={"refresh": "true"})
+        results = [item["index"] for item in answer["items"]]
+        raise_failure(result for result in results if result["status"] not in (404, 409))
+        return [each for each, result in zip(wanted, results, strict=True) if "error" not in result]
+
+    def owners_of(self, task_ids: Iterable[str]) -> dict[str, str]:
+        """Return who owns trainings now, those that are gone left out.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they could not be read.
+        """
+        found = self._documents.positions(task_ids, fields="owner")
+        return {task_id: position[0]["owner"] for task_id, position in found.items() if position is not None}
+
     def get(self, task_id: TaskId) -> ClusterTask | None:
         """Return a training, whether it runs or has ended; None if there is none, or its owner died.
 
@@ -190,11 +275,15 @@ class ClusterTaskStore:
         return answer.status == 200
 
     def _search(self, search: Search) -> list[Any]:
+        hits = self._answer(search, FOUND_ONLY).get("hits", {}).get("hits", [])
+        return [hit["_source"] for hit in hits]
+
+    def _answer(self, search: Search, query: Mapping[str, str]) -> Mapping[str, Any]:
         # by the raw connection: this is on the way of every `_tasks`, most often for nothing
         payload = render_json(search.to_dict())
 
         def ask() -> Reply:
-            answer = self._documents.search(payload, FOUND_ONLY, JSON)
+            answer = self._documents.search(payload, query, JSON)
             if answer.status == 404:
                 self._documents.make_sure_it_is_missing()
             elif answer.status >= 400:
@@ -202,10 +291,8 @@ class ClusterTaskStore:
             return answer
 
         answer = until_it_counts(ask, deadline_s=CREATE_DEADLINE_S)  # 503 while the index is being made
-        if answer.status == 404:
-            return []
-        hits = json.loads(answer.payload).get("hits", {}).get("hits", [])
-        return [hit["_source"] for hit in hits]
+        found: Mapping[str, Any] = {} if answer.status == 404 else json.loads(answer.payload)
+        return found
 
 
 def _task(document: Document) -> ClusterTask:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import random
 import threading
 import time
@@ -29,6 +30,7 @@ Client = opensearchpy.OpenSearch  #: what `open_client` gives
 Result = TypeVar("Result")
 
 RETRYABLE = frozenset({429, 502, 503, 504})
+BLOCKED = "cluster_block_exception"  #: an index that is read-only, for as long as somebody wants it so
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 LONGEST_WAIT_S = 60.0  #: for an answer to a request of our own
@@ -102,20 +104,24 @@ def refused(reply: Reply) -> UpstreamError:
 
 def is_passing(error: TaskPluginError) -> bool:
     """Say whether the same request may succeed later."""
-    return isinstance(error, StoreUnavailable) or (isinstance(error, UpstreamError) and error.status in RETRYABLE)
+    if isinstance(error, UpstreamError):
+        return error.status in RETRYABLE or error.type == BLOCKED
+    return isinstance(error, StoreUnavailable)
 
 
 def until_it_counts(
-    action: Callable[[], Result], *, deadline_s: float, closing: threading.Event | None = None
+    action: Callable[[], Result], *, deadline_s: float | None, closing: threading.Event | None = None
 ) -> Result:
     """Return what `action` gives, repeated with growing pauses while its error is a passing one.
+
+    `deadline_s` None is for as long as it takes.
 
     Raises:
         TaskPluginError: the last one, once `deadline_s` seconds are over or `closing` is set, or one that will not
             pass.
     """
     closing = closing or threading.Event()
-    until = time.monotonic() + deadline_s
+    until = time.monotonic() + (math.inf if deadline_s is None else deadline_s)
     pause = FIRST_PAUSE_S
     while True:
         try:

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import opensearchpy
 
 from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginError, UpstreamError
+from mlcommons_tasks.store.batches import MOST, Batches, Create, Update, Written, raise_failure
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
+from mlcommons_tasks.store.index_upgrade import IndexUpgrade
 from mlcommons_tasks.store.upstream import Reply, Upstream
-from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 WRITE_DEADLINE_S = 120.0
@@ -33,33 +36,37 @@ def new_document_id() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(15)).decode("ascii")
 
 
-@dataclass(frozen=True)
-class Written:
-    """Where a write put a document: what the next write compares with."""
-
-    seq_no: int
-    primary_term: int
-
-
 class DocumentIndex:
     """One index of ours.
 
-    Every write is refreshed: a search sees it once the call returns, as with the plugin.
+    Every write is refreshed: a search sees it once the call returns, as with the plugin. Writes of several threads go
+    together, those to other indices too that have the same `batches`.
     """
 
-    def __init__(self, name: str, body: Mapping[str, Any], client: opensearchpy.OpenSearch, upstream: Upstream) -> None:
+    def __init__(
+        self,
+        name: str,
+        body: Mapping[str, Any],
+        client: opensearchpy.OpenSearch,
+        upstream: Upstream,
+        batches: Batches | None = None,
+    ) -> None:
         self.name = name
         self._body = body
         self._client = client
         self._upstream = upstream
+        self._batches = batches or Batches(client)
+        self._upgrade = IndexUpgrade(name, body, client)
         self._closing = threading.Event()
 
     def close(self) -> None:
         """Give up on writes that OpenSearch does not take at once."""
         self._closing.set()
 
-    def until_it_counts(self, action: Callable[[], Result], *, deadline_s: float) -> Result:
+    def until_it_counts(self, action: Callable[[], Result], *, deadline_s: float | None) -> Result:
         """Return what `action` gives, repeated while its error is a passing one and this is not closed.
+
+        `deadline_s` None is for as long as it takes.
 
         Raises:
             TaskPluginError: the last one.
@@ -67,14 +74,15 @@ class DocumentIndex:
         return until_it_counts(action, deadline_s=deadline_s, closing=self._closing)
 
     def ensure(self) -> None:
-        """Create the index with its mapping unless it is there.
+        """Create the index with its mapping unless it is there; bring up an older mapping, once.
 
         Raises:
-            StoreUnavailable, UpstreamError: it could not be created.
+            StoreUnavailable, UpstreamError: it could not be created, or brought up.
         """
         with translated():
-            if self._client.indices.exists(index=self.name):
-                return
+            is_there = self._client.indices.exists(index=self.name)
+        if is_there:
+            return self._upgrade.run()
         try:
             with translated():
                 self._client.indices.create(index=self.name, body=dict(self._body))
@@ -82,7 +90,9 @@ class DocumentIndex:
             if error.type != "resource_already_exists_exception":
                 raise
 
-    def create(self, document_id: str, source: Mapping[str, Any], *, deadline_s: float = CREATE_DEADLINE_S) -> Written:
+    def create(
+        self, document_id: str, source: Mapping[str, Any], *, deadline_s: float | None = CREATE_DEADLINE_S
+    ) -> Written:
         """Store a new document, the index being created first where it is missing.
 
         Raises:
@@ -93,12 +103,7 @@ class DocumentIndex:
         def write() -> Written:
             nonlocal attempts
             attempts += 1
-            self.ensure()
-            with translated():
-                reply = self._client.index(
-                    index=self.name, id=document_id, body=dict(source), params={"refresh": "true", "op_type": "create"}
-                )
-            return _written(reply)
+            return self._batches.run(Create(self, document_id, source))
 
         try:
             return self.until_it_counts(write, deadline_s=deadline_s)
@@ -108,42 +113,27 @@ class DocumentIndex:
             return self.read(document_id)[1]  # an earlier attempt was stored, its answer was lost
 
     def update(self, document_id: str, changes: Mapping[str, Any], expected: Written) -> Written:
-        """Change a stored document, provided that nobody else did since `expected`.
+        """Change a stored document, provided that nobody else did since `expected`; OpenSearch may be away meanwhile.
 
         Raises:
             UpstreamError: status 409 if somebody did, 404 if it is gone; or anything else that will not pass.
             IndexNotFound: the whole index is gone.
-            StoreUnavailable: OpenSearch stayed away too long.
+            StoreUnavailable: OpenSearch was away when this was closed.
         """
         attempts = 0
 
         def write() -> Written:
             nonlocal attempts
             attempts += 1
-            if not self.exists():  # an update would bring it back, empty and without its mapping
-                raise IndexNotFound(self.name)
-            with translated():
-                reply = self._client.update(
-                    index=self.name,
-                    id=document_id,
-                    body={"doc": dict(changes)},
-                    params={
-                        "refresh": "true",
-                        "if_seq_no": str(expected.seq_no),
-                        "if_primary_term": str(expected.primary_term),
-                    },
-                )
-            return _written(reply)
+            return self._batches.run(Update(self, document_id, changes, expected))
 
         try:
-            return self.until_it_counts(write, deadline_s=WRITE_DEADLINE_S)
+            return self.until_it_counts(write, deadline_s=None)
         except UpstreamError as error:
             if error.status == 409 and attempts > 1:
                 stored, written = self.read(document_id)
                 if all(stored.get(key) == value for key, value in changes.items()):
                     return written  # likewise
-            if error.status == 404:
-                self._complete()
             raise
 
     def positions(
@@ -165,7 +155,7 @@ class DocumentIndex:
             self.make_sure_it_is_missing()
             return dict.fromkeys(wanted)
         raise_unread(found)
-        return {each["_id"]: (each["_source"], _written(each)) if each.get("found") else None for each in found}
+        return {each["_id"]: (each["_source"], Written.of(each)) if each.get("found") else None for each in found}
 
     def update_all(self, changes: Mapping[str, tuple[Mapping[str, Any], Written]]) -> list[str]:
         """Change documents that nobody else changed since; return the ids of those that somebody did, or deleted.
@@ -183,18 +173,39 @@ class DocumentIndex:
             answer = self._client.bulk(index=self.name, body=operations, params={"refresh": "true"})
         results = [item["update"] for item in answer["items"]]
         if any(result["status"] == 404 for result in results):
-            self._complete()
+            self.mend()
         raise_failure(result for result in results if result["status"] not in (404, 409))
         return [result["_id"] for result in results if result["status"] in (404, 409)]
 
-    def _complete(self) -> None:
-        """Give the index its mapping if it has none: it went just before an update, which brought it back bare."""
+    def mend(self) -> None:
+        """Give the index its mapping if it has none: it went just before a write, which brought it back bare.
+
+        One whose first documents were given a mapping by OpenSearch's guess is made anew, with these documents.
+        """
+        wanted = self._body["mappings"]
         with contextlib.suppress(TaskPluginError), translated():
             found = self._client.indices.get_mapping(index=self.name)[self.name]["mappings"]
-            if not found:
-                self._client.indices.put_mapping(index=self.name, body=self._body["mappings"])
-                replicas = {"auto_expand_replicas": self._body["settings"]["index"]["auto_expand_replicas"]}
+            if "_meta" in found or wanted["properties"].keys() <= found.get("properties", {}).keys():
+                return  # somebody made it so, if only of another version
+            replicas = {"auto_expand_replicas": self._body["settings"]["index"]["auto_expand_replicas"]}
+            try:
+                self._client.indices.put_mapping(index=self.name, body=wanted)
+            except opensearchpy.exceptions.RequestError:
+                self._make_anew()
+            else:
                 self._client.indices.put_settings(index=self.name, body={"index": replicas})
+
+    def _make_anew(self) -> None:
+        hits = self._client.search(index=self.name, body={"size": MOST, "seq_no_primary_term": True})["hits"]["hits"]
+        if any(hit["_seq_no"] >= MOST for hit in hits) or not hits:
+            return  # it is no index of a moment ago
+        log.warning("index %s had come back without its mapping; it is made anew", self.name)
+        self._client.indices.delete(index=self.name)
+        self._client.indices.create(index=self.name, body=dict(self._body))
+        lines: list[Any] = []
+        for hit in hits:
+            lines += [{"create": {"_id": hit["_id"]}}, hit["_source"]]
+        self._client.bulk(index=self.name, body=lines, params={"refresh": "true"})
 
     def source(self, document_id: str, *, excludes: Iterable[str] = ()) -> bytes | None:
         """Return the stored source as it was sent, or None if the document or the index is missing.
@@ -290,7 +301,7 @@ class DocumentIndex:
         """
         with translated():
             found = self._client.get(index=self.name, id=document_id)
-        return found["_source"], _written(found)
+        return found["_source"], Written.of(found)
 
 
 class IndexedStore:
@@ -324,19 +335,6 @@ class IndexedStore:
         return self._documents.search_point_in_time(payload, query, headers)
 
 
-def raise_failure(results: Iterable[Mapping[str, Any]]) -> None:
-    """Raise the first error among the results of a bulk request.
-
-    Raises:
-        UpstreamError: what OpenSearch says of it.
-    """
-    for result in results:
-        error = result.get("error")
-        if error:
-            payload = render_json({"error": error, "status": result["status"]})
-            raise UpstreamError(result["status"], payload, JSON_CONTENT_TYPE, error["type"], error["reason"])
-
-
 def raise_unread(documents: Iterable[Mapping[str, Any]]) -> None:
     """Raise the first error among the documents of an mget, which says of each why it could not be read.
 
@@ -345,7 +343,3 @@ def raise_unread(documents: Iterable[Mapping[str, Any]]) -> None:
     """
     errors = (document["error"] for document in documents if "error" in document)
     raise_failure({"status": 503, "error": error} for error in errors if error["type"] != IndexNotFound.type)
-
-
-def _written(reply: Mapping[str, Any]) -> Written:
-    return Written(int(reply["_seq_no"]), int(reply["_primary_term"]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import opensearchpy
 
 from mlcommons_tasks.model import MLModel
+from mlcommons_tasks.store.batches import Batches
 from mlcommons_tasks.store.connection import refused
 from mlcommons_tasks.store.documents import (
     CREATE_DEADLINE_S,
-    WRITE_DEADLINE_S,
     DocumentIndex,
     IndexedStore,
     new_document_id,
@@ -23,21 +23,40 @@ CONTENT_FIELDS = ("content", "model_content")
 class ModelStore(IndexedStore):
     """Models in OpenSearch."""
 
-    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream, profile: Profile = CURRENT) -> None:
-        super().__init__(DocumentIndex(MODEL_INDEX, model_index_body(profile), client, upstream))
+    def __init__(
+        self,
+        client: opensearchpy.OpenSearch,
+        upstream: Upstream,
+        profile: Profile = CURRENT,
+        batches: Batches | None = None,
+    ) -> None:
+        super().__init__(DocumentIndex(MODEL_INDEX, model_index_body(profile), client, upstream, batches))
 
-    def create(self, model: MLModel, *, patient: bool = False) -> str:
-        """Store a new model; return its id. If `patient`, OpenSearch may be away for a while meanwhile."""
-        model_id = new_document_id()
-        deadline_s = WRITE_DEADLINE_S if patient else CREATE_DEADLINE_S
-        self._documents.create(model_id, model.source(), deadline_s=deadline_s)
-        return model_id
+    def new_id(self) -> str:
+        """Return an id for a new model."""
+        return new_document_id()
+
+    def create(self, model_id: str, model: MLModel, *, patient: bool = False) -> None:
+        """Store a new model. If `patient`, OpenSearch may be away for as long as it likes meanwhile.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it is not stored; status 409 if there is one with this id.
+        """
+        self._documents.create(model_id, model.source(), deadline_s=None if patient else CREATE_DEADLINE_S)
+
+    def exists(self, model_id: str) -> bool:
+        """Say whether a model is stored.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch does not say.
+        """
+        return self._documents.source(model_id, excludes=("*",)) is not None
 
     def discard(self, model_id: str) -> None:
         """Delete a model that nobody shall see; it may be gone already.
 
         Raises:
-            StoreUnavailable, UpstreamError: it is still there.
+            StoreUnavailable, UpstreamError: it is still there, when the service stops.
         """
 
         def delete() -> None:
@@ -45,7 +64,7 @@ class ModelStore(IndexedStore):
             if answer.status >= 400 and answer.status != 404:
                 raise refused(answer)
 
-        self._documents.until_it_counts(delete, deadline_s=WRITE_DEADLINE_S)
+        self._documents.until_it_counts(delete, deadline_s=None)
 
     def source(self, model_id: str, *, with_content: bool) -> bytes | None:
         """Return a model's stored source, or None if the model or the index is missing."""

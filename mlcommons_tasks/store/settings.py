@@ -20,8 +20,9 @@ from elasticsearch_dsl import Mapping as IndexMapping
 from elasticsearch_dsl import Object
 
 from mlcommons_tasks.errors import TaskPluginError, UpstreamError
+from mlcommons_tasks.store.batches import Written
 from mlcommons_tasks.store.connection import translated, until_it_counts
-from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, Written
+from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex
 from mlcommons_tasks.store.mappings import SETTINGS_INDEX
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.wire.settings import Settings, Value

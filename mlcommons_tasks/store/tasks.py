@@ -8,7 +8,8 @@ from typing import Any
 
 import opensearchpy
 
-from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, IndexedStore, Written, new_document_id
+from mlcommons_tasks.store.batches import Batches, Written
+from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex, IndexedStore, new_document_id
 from mlcommons_tasks.store.mappings import TASK_INDEX, task_index_body
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.task import TRANSITIONS, MLTask, TaskState
@@ -19,17 +20,24 @@ CANCEL_ATTEMPTS = 10  #: a task moves on three times in its life
 
 @dataclass(frozen=True)
 class Position:
-    """Where a stored task stands: its state as it is stored, and what the next write compares with."""
+    """Where a stored task stands: its state and model as they are stored, and what the next write compares with."""
 
     state: str | None
     written: Written
+    model_id: str | None = None
 
 
 class TaskStore(IndexedStore):
     """Tasks in OpenSearch."""
 
-    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream, profile: Profile = CURRENT) -> None:
-        super().__init__(DocumentIndex(TASK_INDEX, task_index_body(profile), client, upstream))
+    def __init__(
+        self,
+        client: opensearchpy.OpenSearch,
+        upstream: Upstream,
+        profile: Profile = CURRENT,
+        batches: Batches | None = None,
+    ) -> None:
+        super().__init__(DocumentIndex(TASK_INDEX, task_index_body(profile), client, upstream, batches))
         self._profile = profile
 
     def new_id(self) -> str:
@@ -81,10 +89,18 @@ class TaskStore(IndexedStore):
         """Return a task's stored source, or None if the task or the index is missing."""
         return self._documents.source(task_id)
 
+    def find(self, task_id: str) -> tuple[dict[str, Any], Written] | None:
+        """Return a task's stored source and what the next write compares with, None if it is gone.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be read.
+        """
+        return self._documents.find(task_id)
+
     def position(self, task_id: str) -> Position | None:
         """Return where a task stands, or None if it is gone."""
         found = self._documents.find(task_id)
-        return None if found is None else Position(found[0].get("state"), found[1])
+        return None if found is None else Position(found[0].get("state"), found[1], found[0].get("model_id"))
 
 
 def _may_follow(source: dict[str, Any]) -> frozenset[TaskState]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, Outcome, Stage, TaskId
+from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, Outcome, Recipe, Stage, TaskId
 from mlcommons_tasks.store.cluster_tasks import cluster_task_index_body, owner_document, task_document
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
 from tests.contract.conftest import Stores
@@ -115,3 +115,39 @@ def test_the_index_is_hidden_and_ours(stores: Stores) -> None:
     assert str(found["mappings"].pop("dynamic")).lower() == "false"
     body["mappings"].pop("dynamic")
     assert found["mappings"] == body["mappings"]
+
+
+def test_leases_and_who_has_trainings(stores: Stores) -> None:
+    """Each name with its lease, and the owners of trainings that have not ended, be their names there or not."""
+    assert stores.cluster_tasks.leases() == ({}, set())
+    ended = a_task(1, owner="replica-2", outcome=Outcome(response={}))
+    write(stores, a_task(), ended)
+    nameless = a_task(2, owner="replica-3")
+    stores.cluster_tasks.write({str(nameless.id): task_document(nameless)}, {}, ())
+
+    leases, busy = stores.cluster_tasks.leases()
+    assert leases == {"replica-1": NOW + 1, "replica-2": NOW + 1}
+    assert busy == {"replica-1", "replica-3"}
+
+
+def test_a_training_is_claimed_once(stores: Stores) -> None:
+    """With all that it takes to end it; whoever saw an older version is refused."""
+    recipe = Recipe("model-1", "KMEANS", body='{"input_index":["i"]}')
+    stores.cluster_tasks.write({str(a_task().id): task_document(a_task(), recipe)}, {}, ())
+    found = stores.cluster_tasks.unfinished_of(["replica-1", "other"], 10)
+    assert [(each.task, each.recipe) for each in found] == [(a_task(), recipe)]
+
+    (claimed,) = stores.cluster_tasks.claim(found, "replica-2")
+    assert (claimed.task, claimed.recipe) == (a_task(owner="replica-2"), recipe)
+    assert stores.cluster_tasks.claim(found, "replica-3") == []
+    assert stores.cluster_tasks.owners_of([str(a_task().id), "nope:1"]) == {str(a_task().id): "replica-2"}
+    assert stores.cluster_tasks.unfinished_of(["replica-1"], 10) == []
+
+
+def test_a_training_that_ended_needs_no_recipe(stores: Stores) -> None:
+    """What it was trained on is not kept with its result."""
+    ended = a_task(outcome=Outcome(response={}))
+    document = task_document(ended, Recipe("model-1", "KMEANS", body="{}"))
+    assert "recipe" not in document
+    stores.cluster_tasks.write({str(ended.id): document}, {}, ())
+    assert stores.cluster_tasks.unfinished_of(["replica-1"], 10) == []

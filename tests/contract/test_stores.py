@@ -114,7 +114,7 @@ def test_a_search_without_index_makes_none(stores: Stores) -> None:
 def test_the_indices_are_made_with_the_plugins_mapping(stores: Stores) -> None:
     """The first write makes an index with exactly our mapping, not one that OpenSearch guessed."""
     stores.tasks.create(stores.tasks.new_id(), a_task())
-    stores.models.create(MLModel(FunctionName.KMEANS, b"{}"))
+    stores.models.create(stores.models.new_id(), MLModel(FunctionName.KMEANS, b"{}"))
 
     for name, body in ((TASK_INDEX, task_index_body()), (MODEL_INDEX, model_index_body())):
         stored = stores.client.indices.get_mapping(index=name)[name]["mappings"]
@@ -131,7 +131,10 @@ def without_object_types(mapping: object) -> object:
 def test_a_model_keeps_its_bytes(stores: Stores) -> None:
     """Content comes back byte for byte, and only when it is asked for."""
     content = bytes(range(256))
-    model_id = stores.models.create(MLModel(FunctionName.KMEANS, content))
+    model_id = stores.models.new_id()
+    assert not stores.models.exists(model_id)
+    stores.models.create(model_id, MLModel(FunctionName.KMEANS, content))
+    assert stores.models.exists(model_id)
 
     with_content = stores.models.source(model_id, with_content=True)
     without = stores.models.source(model_id, with_content=False)

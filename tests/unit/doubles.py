@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.clock import SystemClock
@@ -15,14 +15,16 @@ from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import TaskPluginError, UpstreamError
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.execution.executors import Watch
+from mlcommons_tasks.execution.handover import Handover
 from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.model import MLModel
-from mlcommons_tasks.store.documents import Written
+from mlcommons_tasks.store.batches import Written
 from mlcommons_tasks.store.tasks import Position
 from mlcommons_tasks.task import MLTask
 from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
+from tests.unit.cluster_index import ClusterTaskIndex
 
 ASKED = MLInput("KMEANS", None, SearchQueryDataset(("i",), {}))
 PATIENCE_S = 10.0
@@ -91,7 +93,15 @@ class Tasks:
         with self.lock:
             if task_id not in self.sources:
                 return None
-            return Position(self.sources[task_id]["state"], Written(self.seq_no[task_id], 1))
+            source = self.sources[task_id]
+            return Position(source["state"], Written(self.seq_no[task_id], 1), source.get("model_id"))
+
+    def find(self, task_id: str) -> tuple[dict[str, Any], Written] | None:
+        """Return a task as it is stored."""
+        with self.lock:
+            if task_id not in self.sources:
+                return None
+            return dict(self.sources[task_id]), Written(self.seq_no[task_id], 1)
 
     def meddle(self, task_id: str, **changes: Any) -> None:
         """Write as somebody else."""
@@ -117,17 +127,31 @@ class Models:
     error: TaskPluginError | None = None
     storing: Callable[[], None] = lambda: None
 
-    def create(self, model: MLModel, *, patient: bool = False) -> str:
+    ids: Iterator[int] = field(default_factory=itertools.count)
+    by_id: dict[str, MLModel] = field(default_factory=dict)
+
+    def new_id(self) -> str:
+        """Return the next id."""
+        return f"model-{next(self.ids)}"
+
+    def create(self, model_id: str, model: MLModel, *, patient: bool = False) -> None:
         """Store a model."""
         self.storing()
         if self.error is not None:
             raise self.error
+        if model_id in self.by_id:
+            raise refusal(409)
         self.stored.append(model)
-        return f"model-{len(self.stored) - 1}"
+        self.by_id[model_id] = model
+
+    def exists(self, model_id: str) -> bool:
+        """Say whether a model is there."""
+        return model_id in self.by_id
 
     def discard(self, model_id: str) -> None:
         """Note it."""
         self.discarded.append(model_id)
+        self.by_id.pop(model_id, None)
 
     def close(self) -> None:
         """Do nothing."""
@@ -154,75 +178,6 @@ class Trainer:
         self.fitting()
         watch.cancellation.check()
         return b"content"
-
-
-@dataclass
-class ClusterTaskIndex:
-    """The index of cluster tasks in memory, shared by those who are given it.
-
-    `errors` are raised by the next writes, in order; `writing` is called before each.
-    """
-
-    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
-    errors: list[Exception] = field(default_factory=list)
-    writing: Callable[[], None] = lambda: None
-    written: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def write(self, whole: Mapping[str, Any], changed: Mapping[str, Any], gone: Iterable[str]) -> None:
-        """Write, change and delete documents."""
-        self.writing()
-        with self.lock:
-            if self.errors:
-                raise self.errors.pop(0)
-            self.written += 1
-            self.documents |= {key: dict(document) for key, document in whole.items()}
-            for key, changes in changed.items():
-                if key in self.documents:
-                    before = self.documents[key]
-                    task = {**before["task"], **changes.get("task", {})}
-                    self.documents[key] = {**before, **changes, "task": task}
-            for key in gone:
-                self.documents.pop(key, None)
-
-    def running(self, now: int) -> tuple[list[ClusterTask], set[str]]:
-        """Return the trainings that have not ended and whose owners live, and the owners."""
-        with self.lock:
-            found = list(self.documents.values())
-        running = [each for each in found if each["kind"] == "task" and not each["completed"]]
-        living = [ClusterTask.from_source(each["task"]) for each in running if self.owner_lives(each["owner"], now)]
-        return living, {each["owner"] for each in found if each["kind"] == "owner"}
-
-    def get(self, task_id: TaskId) -> ClusterTask | None:
-        """Return a training."""
-        found = self.documents.get(str(task_id))
-        return ClusterTask.from_source(found["task"]) if found is not None else None
-
-    def owner_lives(self, owner: str, now: int) -> bool:
-        """Say whether an owner has said that it is alive."""
-        return bool(self.documents.get(owner, {"lease_until": 0})["lease_until"] > now)
-
-    def unfinished(self, task_ids: Iterable[str]) -> set[str]:
-        """Return which trainings have not ended."""
-        return {key for key in task_ids if key in self.documents and not self.documents[key]["completed"]}
-
-    def delete(self, task_id: TaskId) -> bool:
-        """Delete a training's document."""
-        with self.lock:
-            return self.documents.pop(str(task_id), None) is not None
-
-    def cancelled_of(self, owner: str) -> dict[str, int]:
-        """Return when trainings of an owner were cancelled."""
-        with self.lock:
-            return {
-                key: document["task"]["cancellation_time"]
-                for key, document in self.documents.items()
-                if document["owner"] == owner and document.get("cancelled") and not document["completed"]
-            }
-
-    def cancel(self, task_ids: Iterable[str], now: int) -> None:
-        """Note that trainings are cancelled."""
-        self.write({}, {key: {"cancelled": True, "task": {"cancellation_time": now}} for key in task_ids}, ())
 
 
 class Membership:
@@ -279,17 +234,18 @@ class Replica:
 class House:
     """A runner and the doubles around it."""
 
-    def __init__(self) -> None:
-        self.tasks = Tasks()
-        self.models = Models()
+    def __init__(self, beside: House | None = None) -> None:
+        self.tasks = beside.tasks if beside else Tasks()
+        self.models = beside.models if beside else Models()
         self.trainer = Trainer()
         self.go = threading.Event()
         self.at_work = threading.Semaphore(0)
-        self.index = ClusterTaskIndex()
+        self.index = beside.index if beside else ClusterTaskIndex()
         self.replica = Replica(self.tasks, self.index)
         self.registry, self.cluster = self.replica.registry, self.replica.cluster
         parts: Any = (self.tasks, self.models, self.trainer, self.registry, Membership())
-        self.runner = TaskRunner(*parts, lambda: "node", SystemClock(), at_once=2)
+        self.handover: Any = Handover(cast(Any, self.index), self.registry)
+        self.runner = TaskRunner(*parts, lambda: "node", SystemClock(), at_once=2, handover=self.handover)
 
     def hold(self) -> None:
         """Let trainings wait at their work until `go`."""

@@ -30,7 +30,7 @@ def replica() -> Iterator[Replica]:
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything happen soon."""
     monkeypatch.setattr(module, "LOOK_S", 0.05)
-    monkeypatch.setattr(module, "RENEW_S", 0.1)
+    monkeypatch.setattr(module, "AGAIN_S", 0.1)
 
 
 class Gate:
@@ -268,11 +268,9 @@ def test_cancellations_that_cannot_be_read_are_read_later(
     assert len([record for record in caplog.records if record.exc_info]) == 1
 
 
-def test_an_owner_says_that_it_lives_while_something_runs(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_owner_says_that_it_lives_while_something_runs(replica: Replica) -> None:
     """Its lease is written with its first training, renewed, and taken away at the close."""
-    monkeypatch.setattr(module, "LOOK_S", 0.05)
-    monkeypatch.setattr(module, "LEASE_S", 0.5)
-    monkeypatch.setattr(module, "RENEW_S", 0.1)
+    replica.registry._lease_s = 0.5
     replica.announced("ml-1")
     owner = replica.registry.owner
     first = replica.index.documents[owner]["lease_until"]

@@ -9,7 +9,8 @@ import opensearchpy
 import pytest
 
 from mlcommons_tasks.errors import StoreUnavailable
-from mlcommons_tasks.store.documents import DocumentIndex, Written
+from mlcommons_tasks.store.batches import Written
+from mlcommons_tasks.store.documents import DocumentIndex
 from mlcommons_tasks.store.upstream import Reply
 
 NOT_RECOVERED = {"blocks": {"global": {"1": {"description": "state not recovered / initialized"}}}}
@@ -35,9 +36,9 @@ class Starting:
     def state(self, **_: Any) -> dict[str, Any]:
         return self._state
 
-    def update(self, **_: Any) -> dict[str, int]:
+    def bulk(self, **_: Any) -> dict[str, Any]:
         self.updates += 1
-        return {"_seq_no": 2, "_primary_term": 1}
+        return {"items": [{"update": {"_seq_no": 2, "_primary_term": 1, "status": 200}}]}
 
     def mget(self, **_: Any) -> Any:
         raise opensearchpy.NotFoundError(404, "index_not_found_exception", json.loads(NO_SUCH_INDEX))
@@ -48,7 +49,7 @@ class Starting:
 
 def index_over(starting: Starting) -> DocumentIndex:
     either: Any = starting
-    return DocumentIndex("tasks", {}, either, either)
+    return DocumentIndex("tasks", {"mappings": {}}, either, either)
 
 
 def test_who_does_not_know_yet_is_asked_again() -> None:

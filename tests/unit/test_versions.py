@@ -228,9 +228,9 @@ def test_a_task_is_stored_with_one_node_as_a_text_before_2_5() -> None:
         indices = type("Indices", (), {"exists": exists, "get_mapping": get_mapping})
 
         @staticmethod
-        def index(**asked: Any) -> dict[str, int]:
-            stored.append(asked["body"]["worker_node"])
-            return {"_seq_no": 0, "_primary_term": 1}
+        def bulk(**asked: Any) -> dict[str, Any]:
+            stored.append(json.loads(asked["body"].splitlines()[1])["worker_node"])
+            return {"items": [{"create": {"_seq_no": 1, "_primary_term": 1, "status": 201}}]}
 
     for profile in (before("2.5"), profile_of("2.5")):
         TaskStore(Client(), None, profile).create("one", created)  # type: ignore[arg-type]

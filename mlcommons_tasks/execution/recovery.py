@@ -1,0 +1,203 @@
+"""Takes over the trainings of processes that are gone, so that each of their tasks ends.
+
+A process says for as long as it has trainings that it lives. One that has stopped saying so is taken for dead, by a
+look at its own silence as well as at the clock, for the clocks of two machines differ. It may still come back: its
+task is written once by who takes it over, and what the other writes after that is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Any, TypeVar
+
+from mlcommons_tasks.clock import Clock
+from mlcommons_tasks.cluster_task import Outcome
+from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.execution.live import LiveTask
+from mlcommons_tasks.execution.registry import LEASE_S, Registry
+from mlcommons_tasks.execution.runner import TaskRunner
+from mlcommons_tasks.execution.states import OPEN_STATES, Stored
+from mlcommons_tasks.store.cluster_tasks import NOBODY, ClusterTaskStore, Unfinished
+from mlcommons_tasks.store.connection import until_it_counts
+from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.tasks import TaskStore
+from mlcommons_tasks.task import FunctionName, InputType, MLTask, TaskState
+from mlcommons_tasks.wire.ml_input import parse_ml_input
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+LOOKS = 5  #: how often in the time of a lease a process looks for trainings of the dead
+LOOK_S = 1.0  #: how often it looks where others may hand over theirs
+AT_A_TIME = 100  #: trainings taken over with one request: other processes want some too
+THREADS = 32  #: that do so: their writes go together
+UNKNOWN = "what it trained is not known"
+
+
+class Recovery:
+    """Looks for trainings that nobody works on any more."""
+
+    def __init__(
+        self,
+        store: ClusterTaskStore,
+        registry: Registry,
+        tasks: TaskStore,
+        models: ModelStore,
+        runner: TaskRunner,
+        clock: Clock,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._tasks = tasks
+        self._models = models
+        self._runner = runner
+        self._clock = clock
+        self._lease_s = lease_s
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking, name="recovery", daemon=True)
+        self._looked_at = monotonic()
+        self._pause_s = min(LOOK_S, lease_s / LOOKS)
+        #: Of each owner that has trainings: what it said last, and for how many seconds it has said nothing else.
+        self._silent: dict[str, tuple[int, float]] = {}
+
+    def start(self) -> None:
+        """Begin to look, in a thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take over no more."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(self._lease_s)
+
+    def _keep_looking(self) -> None:
+        while not self._closing.wait(self._pause_s * random.uniform(0.8, 1.0)):  # noqa: S311  # no two at once
+            try:
+                self.look()
+            except TaskPluginError as error:
+                log.info("whether trainings were left behind could not be found out: %s", error)
+            except Exception:
+                log.exception("trainings that were left behind could not be taken over")
+
+    def look(self) -> None:
+        """Take over what is left behind, if anything.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch does not say.
+        """
+        leases, busy = self._store.leases()
+        others = (leases.keys() | busy) - {self._registry.owner}
+        self._pause_s = min(LOOK_S, self._lease_s / LOOKS) if others else self._lease_s / LOOKS
+        dead = self._dead(leases, busy - {self._registry.owner})
+        while dead and not self._closing.is_set() and self._take_some(dead):
+            pass
+
+    def _dead(self, leases: dict[str, int], busy: set[str]) -> set[str]:
+        """Return the owners, of those that have trainings, that live no more."""
+        asked_at = monotonic()
+        passed = asked_at - self._looked_at
+        if passed > self._lease_s / 2:  # this process slept, or OpenSearch did: nobody could say anything
+            passed = 0.0
+        self._looked_at = asked_at
+        now = self._clock.now_in_millis()
+        silent: dict[str, tuple[int, float]] = {}
+        for owner in busy - {NOBODY}:
+            lease_until = leases.get(owner, 0)
+            said, silent_s = self._silent.get(owner, (lease_until, 0.0))
+            silent[owner] = (lease_until, silent_s + passed if said == lease_until else 0.0)
+        self._silent = silent
+        dead = busy & {NOBODY}
+        for owner, (lease_until, silent_s) in silent.items():
+            if silent_s >= self._lease_s or (lease_until < now and silent_s >= self._lease_s / 2):
+                dead.add(owner)
+        return dead
+
+    def _take_some(self, dead: set[str]) -> bool:
+        """Take over some trainings; say whether there may be more."""
+        found = self._store.unfinished_of(dead, AT_A_TIME * 4)
+        if not found:
+            return False
+        chosen = random.sample(found, min(AT_A_TIME, len(found)))  # others look at the same time
+        owners = {each.document_id: each.task.owner for each in chosen}
+        taken = self._store.claim(chosen, self._registry.owner)
+        if taken:
+            log.warning("%d trainings of %s are taken over", len(taken), ", ".join(sorted(set(owners.values()))))
+            with ThreadPoolExecutor(min(THREADS, len(taken)), thread_name_prefix="take-over") as threads:
+                list(threads.map(lambda each: self._take_over(each, owners[each.document_id]), taken))
+        return True
+
+    def _take_over(self, training: Unfinished, owner: str) -> None:
+        live = self._registry.adopt(training.task, training.recipe)
+        try:
+            if training.task.ml_task_id is None:
+                self._registry.end(live, TaskState.FAILED, Outcome())  # its caller went with its process
+            else:
+                self._go_on(live, training.task.ml_task_id, owner)
+        except TaskPluginError as error:
+            log.warning("training %s is left to whoever comes next: %s", live.key, error)
+            self._registry.lose(live)
+
+    def _go_on(self, live: LiveTask, task_id: str, owner: str) -> None:
+        """Do what is left to do for a task.
+
+        Raises:
+            TaskPluginError: the service stops, and OpenSearch is away.
+        """
+        found = self._patiently(lambda: self._tasks.find(task_id))
+        recipe = live.recipe
+        if found is None or found[0].get("state") not in OPEN_STATES:
+            self._note_end(live, found[0] if found is not None else None)
+            return
+        task = _task_of(found[0], self._clock.now_in_millis())
+        stored = Stored(task_id, task, found[1], live, recipe.model_id if recipe else "", has_model=recipe is not None)
+        if not self._runner.fence(stored):
+            return
+        if recipe is not None and self._patiently(lambda: self._models.exists(recipe.model_id)):
+            self._runner.finish(stored)
+        elif recipe is not None and recipe.body is not None:
+            self._runner.resume(stored, parse_ml_input(recipe.algorithm, recipe.body.encode()))
+        else:
+            obstacle = (recipe.obstacle if recipe else None) or UNKNOWN
+            self._runner.give_up(stored, f"replica {owner} stopped before the training ended, and {obstacle}")
+
+    def _note_end(self, live: LiveTask, source: dict[str, Any] | None) -> None:
+        """Write down what became of a training whose task was ended, and leave no model that it does not name."""
+        ended = source or {}
+        if live.recipe is not None and ended.get("model_id") != live.recipe.model_id:
+            model_id = live.recipe.model_id
+            with contextlib.suppress(TaskPluginError):
+                self._models.discard(model_id)
+        self._registry.end(live, *_end_of(live, ended))
+
+    def _patiently(self, action: Callable[[], Result]) -> Result:
+        return until_it_counts(action, deadline_s=None, closing=self._closing)
+
+
+def _task_of(source: Mapping[str, Any], now: int) -> MLTask:
+    """Return a task for the writes to come, in which only what changes counts: its time does with each."""
+    task = MLTask.training(FunctionName.KMEANS, InputType.SEARCH_QUERY, "", 0)
+    created = source.get("create_time")
+    create_time = created if isinstance(created, int) else now
+    return dataclasses.replace(task, state=TaskState(source["state"]), create_time=create_time)
+
+
+def _end_of(live: LiveTask, source: dict[str, Any]) -> tuple[TaskState, Outcome]:
+    task_id = live.snapshot().ml_task_id
+    state = source.get("state")
+    if state == TaskState.COMPLETED.value:
+        response = {"model_id": source.get("model_id"), "task_id": task_id, "status": state}
+        return TaskState.COMPLETED, Outcome(response=response)
+    if state is None:
+        return TaskState.CANCELLED, Outcome(
+            error={"type": "resource_not_found_exception", "reason": "the ML task was deleted while it ran"}
+        )
+    reason = source.get("error") or f"the ML task was ended as {state}"
+    return TaskState.FAILED, Outcome(error={"type": "exception", "reason": reason})
