@@ -141,7 +141,13 @@ def refusal(error: BaseException, version: str | None) -> bytes | None:
         f"{protocol} {status}\r\n{says_version}"
         f"Content-Type: {JSON_CONTENT_TYPE}\r\nContent-Length: {len(payload)}\r\n\r\n"
     )
-    return head.encode("latin-1") + payload
+    return head.encode("latin-1") + (b"" if _asked_for_head(error) else payload)
+
+
+def _asked_for_head(error: BaseException) -> bool:
+    """Say whether it was a HEAD, which is answered without a body, as far as that was read."""
+    request = getattr(error, "req", None)
+    return request is not None and (getattr(request, "method", None) or str(request)[:5]) in ("HEAD", "HEAD ")
 
 
 def _told(error: BaseException) -> TaskPluginError:

@@ -10,14 +10,17 @@ from urllib.parse import urlencode
 
 from flask import Response, request
 
-from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
+from mlcommons_tasks.errors import IllegalArgument, ServerError, TaskPluginError
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.proxy import ask
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.wire.cat_table import Table, View
-from mlcommons_tasks.wire.media_types import of_format, of_media_type
+from mlcommons_tasks.wire.filter_path import filtered
+from mlcommons_tasks.wire.media_types import MediaType, of_format, of_media_type
 from mlcommons_tasks.wire.parameters import decode
+from mlcommons_tasks.wire.smile import HEADER as SMILE_HEADER
 
+NOTHING_IN_YAML = "expected NodeEvent, but got <org.yaml.snakeyaml.events.DocumentEndEvent()>"
 TEXT = "text/plain; charset=UTF-8"
 #: What shapes an answer; OpenSearch is asked for plain JSON where ours is put into it.
 SHAPING = ("format", "filter_path", "pretty")
@@ -71,8 +74,21 @@ def table_reply(rest: RestRequest, table: Table) -> Response:
     """Return a table as the request asks: plain text, or its rows as JSON or the like."""
     view = View.of(rest.parameters)
     if _is_structured(rest):
-        return reply(table.objects(view))
+        rows = table.objects(view)
+        wanted = rest.parameters.text("filter_path")
+        return reply(rows) if not wanted or filtered(rows, wanted) else _nothing_left(rest.reply_type)
     return Response(table.text(view), content_type=TEXT)
+
+
+def _nothing_left(kind: MediaType) -> Response:
+    """Return what is sent of a list that is filtered away altogether: nothing, which YAML cannot say.
+
+    Raises:
+        ServerError: it should be YAML.
+    """
+    if kind is MediaType.YAML:
+        raise ServerError(NOTHING_IN_YAML, type="emitter_exception")
+    return Response(SMILE_HEADER if kind is MediaType.SMILE else b"", content_type=kind.value)
 
 
 def _is_structured(rest: RestRequest) -> bool:

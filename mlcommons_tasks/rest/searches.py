@@ -17,6 +17,7 @@ from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.bodies import json_of
 from mlcommons_tasks.wire.json_reader import JsonReader
+from mlcommons_tasks.wire.json_scanner import MAX_NUMBER_LENGTH, beyond
 from mlcommons_tasks.wire.media_types import MediaType
 from mlcommons_tasks.wire.permissions import Forbidden
 from mlcommons_tasks.wire.search_answer import without_early_end
@@ -125,7 +126,7 @@ def parsed(payload: bytes, kind: MediaType) -> dict[str, Any] | None:
     try:
         text = json_of(payload, kind) or b""
         try:
-            body = json.loads(text)
+            body = json.loads(text, parse_float=_decimal)
         except ValueError:  # OpenSearch allows comments, and does not read beyond the end
             reader = JsonReader(text)
             reader.next()
@@ -133,6 +134,13 @@ def parsed(payload: bytes, kind: MediaType) -> dict[str, Any] | None:
     except (TaskPluginError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def _decimal(digits: str) -> float:
+    """Return a number; one that is too long for OpenSearch is its to refuse."""
+    if len(digits) > MAX_NUMBER_LENGTH:
+        raise beyond("Number value length", len(digits), MAX_NUMBER_LENGTH, "NumberLength")
+    return float(digits)
 
 
 def deletion(answer: Reply, missing: TaskPluginError | None) -> Response:

@@ -117,7 +117,7 @@ def _name(event: Any, taken: Any, out: JsonText) -> None:
             "Expected a field name (Scalar value in YAML), got this instead:"
             f" <{shown}(anchor={event.anchor or 'null'}, tag={event.tag or 'null'}, implicit={implicit})>"
         )
-        raise _broken(reason, event.start_mark, JsonParseError.type)
+        raise _broken(reason, event.end_mark, JsonParseError.type)
     name = str(event.anchor if isinstance(event, yaml.AliasEvent) else event.value)
     if name in taken:
         mark: Any = event.end_mark

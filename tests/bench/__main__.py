@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlcommons_tasks import __version__
-from tests.bench import cluster_tasks, idle, polling, proxy, starts
+from tests.bench import cluster_tasks, idle, inputs, polling, proxy, starts
 from tests.bench.report import Section
 from tests.bench.servers import PLUGIN
 
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "starts": starts.measure,
     "cluster_tasks": cluster_tasks.measure,
     "proxy": proxy.measure,
+    "inputs": inputs.measure,
     "polling": polling.measure,
     "idle": idle.measure,
 }

@@ -128,3 +128,21 @@ def test_headers_that_opensearch_does_not_send(
 
     served(app, {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1"}, response.start_response)
     assert response.default_headers() == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "has_body"),
+    [
+        (errors.InvalidHeader("(a)", req=SimpleNamespace(method="HEAD", headers=[])), False),
+        (errors.InvalidHeader("(a)", req=SimpleNamespace(method="GET", headers=[])), True),
+        (errors.InvalidRequestLine("HEAD \xe9 HTTP/1.1"), False),
+        (errors.InvalidRequestLine("GET \xe9 HTTP/1.1"), True),
+    ],
+)
+def test_a_head_that_is_refused_has_no_body(error: Exception, has_body: bool) -> None:
+    """What follows its headers would be taken for the next answer; the length is said all the same."""
+    answer = refusal(error, VERSION) or b""
+
+    head, _, payload = answer.partition(b"\r\n\r\n")
+    assert bool(payload) is has_body
+    assert b"Content-Length: " in head

@@ -1,0 +1,156 @@
+"""The 5xx that the real plugin gives, each with the recording that shows it. Nothing else of that kind is right."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SEARCHES = r"/_plugins/_ml/(tasks|models)/_search"
+BODIES = r"/_plugins/_ml/(tasks/_search|models/.*|_train/.*)|/_cluster/settings"
+
+
+@dataclass(frozen=True)
+class ServerError:
+    """A 5xx: on which paths, its type, what its reason looks like, and the case whose recording has it."""
+
+    path: str
+    type: str
+    reason: str
+    case: str
+
+    def is_it(self, path: str, type_: str, reason: str) -> bool:
+        """Say whether an error is this one."""
+        return (
+            type_ == self.type
+            and re.match(self.path, path) is not None
+            and re.fullmatch(self.reason, reason, re.DOTALL) is not None
+        )
+
+
+RECORDED = (
+    ServerError(
+        r"/_plugins/_ml/tasks/",
+        "exception",
+        r"Task cannot be deleted in running state\. Try after some time\.",
+        "error_traces::what is missing, beside others",
+    ),
+    ServerError(
+        r"/_plugins/_ml/tasks/.*/_cancel",
+        "m_l_resource_not_found_exception",
+        "Fail to find task",
+        "cancel_task::missing index",
+    ),
+    ServerError(
+        r"/_plugins/_ml/",
+        "illegal_state_exception",
+        r"Can't get text on a \w+ at \d+:\d+",
+        "get_task::state a list",
+    ),
+    ServerError(
+        SEARCHES,
+        "illegal_state_exception",
+        r"Unknown value for source_content_type \[.*\]",
+        "search_tasks::source in the URL",
+    ),
+    ServerError(
+        SEARCHES,
+        "illegal_state_exception",
+        "source and source_content_type parameters are required",
+        "search_tasks::source in the URL",
+    ),
+    ServerError(
+        r"/_plugins/_ml/_train/",
+        "limit_exceeded_exception",
+        r"All nodes' .* (limitation\.|limitation \d+\. No eligible node available to run ml jobs )",
+        "cluster_settings::effect: max_ml_task_per_node",
+    ),
+    ServerError(
+        r"/_plugins/_ml/_train/",
+        "null_pointer_exception",
+        r'Cannot invoke "java\.lang\.Comparable\.compareTo\(Object\)" because "k1" is null',
+        "train_input_data::input_data: a column without a name",
+    ),
+    ServerError(
+        r"/_plugins/_ml/_train/",
+        "null_pointer_exception",
+        r'Cannot invoke "java\.util\.Map\.size\(\)" because "element" is null',
+        "train_input_query::query: _source false",
+    ),
+    ServerError(
+        r"/_plugins/_ml/models/",
+        "null_pointer_exception",
+        r'Cannot invoke "Object\.toString\(\)" because the return value of "java\.util\.Map\.get\(Object\)" is null',
+        "models::GET: empty document",
+    ),
+    ServerError(
+        r"/_plugins/_ml/_train/",
+        "runtime_exception",
+        "the value isn't Double type",
+        "train_input_query::documents: a string column",
+    ),
+    ServerError(
+        SEARCHES, "search_phase_execution_exception", "all shards failed", "search_queries::nested user: inner hits"
+    ),
+    ServerError(
+        r"/_plugins/_ml/models/_search", "status_exception", ".*", "error_traces::a search that fails for models"
+    ),
+    ServerError(
+        r"/_cat/",
+        "unsupported_operation_exception",
+        r"Unable to sort by unknown sort key `.*`",
+        "cluster_tasks::headers: echoed",
+    ),
+    ServerError(
+        SEARCHES,
+        "unsupported_version_exception",
+        r"Unsupported version \[.*\]",
+        "search_requests::point in time: broken",
+    ),
+    ServerError(
+        r"/_cluster/settings",
+        "class_cast_exception",
+        r"class java\.\w+\.\w+ cannot be cast to class java\.util\.Map \(.*\)",
+        "odd_inputs::settings that are no objects",
+    ),
+    ServerError(
+        r"/_plugins/_ml/tasks/",
+        "null_pointer_exception",
+        r'Cannot invoke "java\.util\.Map\.entrySet\(\)" because "remoteJob" is null',
+        "odd_inputs::a job without its parts",
+    ),
+    ServerError(
+        BODIES,
+        "char_conversion_exception",
+        r"Invalid UTF-32 character .*|Unsupported UCS-4 endianness \(\d+\) detected",
+        "odd_inputs::JSON in an encoding that cannot be read",
+    ),
+    ServerError(
+        BODIES,
+        "stream_constraints_exception",
+        r"Number value length \(\d+\) exceeds the maximum allowed .*",
+        "odd_inputs::numbers longer than Jackson takes",
+    ),
+    ServerError(
+        BODIES,
+        "stream_constraints_exception",
+        r"Document nesting depth \(1001\) exceeds the maximum allowed .*",
+        "odd_inputs::nested deeper than Jackson goes",
+    ),
+    ServerError(
+        r"/_cat/",
+        "emitter_exception",
+        r"expected NodeEvent, but got <org\.yaml\.snakeyaml\.events\.DocumentEndEvent\(\)>",
+        "odd_inputs::a reply of which nothing is left",
+    ),
+    ServerError(
+        SEARCHES,
+        "runtime_exception",
+        r"com\.fasterxml\.jackson\.core\..*Exception: .*",
+        "odd_inputs::searches that end in the middle",
+    ),
+)
+
+
+def recorded(path: str, type_: str, reason: str) -> ServerError | None:
+    """Return which of the recorded errors this is, None if it is none."""
+    return next((error for error in RECORDED if error.is_it(path, type_, reason)), None)
