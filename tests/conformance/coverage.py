@@ -59,6 +59,7 @@ ROUTES = (
         r"[A-Z]+ /+(_tasks?|_TASKS|%5Ftasks|_cat/+tasks?).*",
         "405; `DELETE /_tasks/<node:id>` of 3.9 works for ours",
     ),
+    ("`GET /_cat/plugins`, `/_nodes`", r"GET /(_cat/plugins|_nodes)/?", "those of the cluster, and ML Commons"),
     ("`GET /_cluster/settings`", r"GET /_cluster/settings/?", "the cluster's settings with ML Commons' own"),
     ("`PUT /_cluster/settings`", r"PUT /_cluster/settings/?", "both or none; those that shape tasks take effect"),
     ("other methods of `/_cluster/settings`", r"[A-Z]+ /_cluster/settings(/[^?]*)?", "forwarded"),
