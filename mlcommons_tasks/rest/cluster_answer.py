@@ -76,19 +76,23 @@ def table_reply(rest: RestRequest, table: Table) -> Response:
     if _is_structured(rest):
         rows = table.objects(view)
         wanted = rest.parameters.text("filter_path")
-        return reply(rows) if not wanted or filtered(rows, wanted) else _nothing_left(rest.reply_type)
+        return reply(rows) if not wanted or filtered(rows, wanted) else _nothing_left(rest)
     return Response(table.text(view), content_type=TEXT)
 
 
-def _nothing_left(kind: MediaType) -> Response:
+def _nothing_left(rest: RestRequest) -> Response:
     """Return what is sent of a list that is filtered away altogether: nothing, which YAML cannot say.
 
     Raises:
         ServerError: it should be YAML.
     """
+    kind = rest.reply_type
     if kind is MediaType.YAML:
         raise ServerError(NOTHING_IN_YAML, type="emitter_exception")
-    return Response(SMILE_HEADER if kind is MediaType.SMILE else b"", content_type=kind.value)
+    if kind is MediaType.SMILE:
+        return Response(SMILE_HEADER, content_type=kind.value)
+    is_pretty = kind is MediaType.JSON and rest.parameters.text("pretty") in ("", "true")
+    return Response(b"\n" if is_pretty else b"", content_type=kind.value)
 
 
 def _is_structured(rest: RestRequest) -> bool:

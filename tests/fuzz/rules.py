@@ -41,7 +41,7 @@ def problems(message: Message, answer: Answer) -> list[str]:
         found.append("the body tells of the insides")
     if kind == "text/html" or content.lstrip()[:1] == b"<":
         found.append("the body is a page")
-    if not content or message.method == b"HEAD":
+    if not content.strip() or message.method == b"HEAD":
         return found if answer.status < 500 else [*found, f"a {answer.status} without a body"]
     try:
         body = _parsed(kind, content)
