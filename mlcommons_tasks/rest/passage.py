@@ -11,13 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
-from mlcommons_tasks.errors import PayloadTooLarge, StoreTooSlow, StoreUnavailable, TaskPluginError
-from mlcommons_tasks.rest.exchange import LONGEST_BODY
+from mlcommons_tasks.errors import IllegalArgument, PayloadTooLarge, StoreTooSlow, StoreUnavailable, TaskPluginError
+from mlcommons_tasks.rest.exchange import LONGEST_BODY, BadContentType
 from mlcommons_tasks.rest.patience import patience
 from mlcommons_tasks.rest.routing import EVERY_METHOD
 from mlcommons_tasks.store.http1 import Answer, Body, BodyLost, ByteStream
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.wire.content_encoding import TooLong, decoded
+from mlcommons_tasks.wire.media_types import of_content_type
 
 TARGET = "mlcommons_tasks.target"
 #: The head of the request as it was sent, its lines of headers only; a server that has it puts it here.
@@ -178,6 +179,10 @@ def send_on(upstream: Upstream, environ: dict[str, Any], target: str, *, payload
         if body is not None and body.is_whole:  # over a body that is not packed as it says OpenSearch hangs up
             with contextlib.suppress(TooLong):
                 decoded(body.first, environ.get("HTTP_CONTENT_ENCODING", ""), LONGEST_BODY)
+        try:  # over a Content-Type that is none, and another mistake beside it, it hangs up as well
+            of_content_type(environ.get("CONTENT_TYPE"))
+        except IllegalArgument as error:
+            raise BadContentType(error) from error
         raise
 
 

@@ -127,7 +127,7 @@ RECORDED = (
     ServerError(
         BODIES,
         "stream_constraints_exception",
-        r"Number value length \(\d+\) exceeds the maximum allowed .*",
+        r"(Number value|Name) length \(\d+\) exceeds the maximum allowed .*",
         "odd_inputs::numbers longer than Jackson takes",
     ),
     ServerError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from mlcommons_tasks.app import create_app
@@ -11,7 +13,7 @@ from mlcommons_tasks.rest.proxy import NAME as PROXY
 from tests.services import Service
 
 from . import campaign, described, rules
-from .messages import Answer, Message
+from .messages import Answer, Caller, Message
 
 RAW = 4_000
 WARM = 500  #: of these, after which memory counts
@@ -58,6 +60,24 @@ def test_described_requests(fuzzed: Service) -> None:
 
     assert sent >= DESCRIBED * len(described.routes()) * 0.9
     _assert_quiet(fuzzed)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ((b"SCRIPT_NAME", b"/elsewhere"),),
+        ((b"PATH_INFO", b"/elsewhere"),),
+        ((b"X-Forwarded-Proto", b"https"), (b"X-Forwarded-Ssl", b"off")),
+        ((b"X-HTTP-Method-Override", b"DELETE"),),
+        ((b"X-Original-URL", b"/elsewhere"),),
+    ],
+)
+def test_no_header_says_what_was_asked_for(fuzzed: Service, header: tuple[tuple[bytes, bytes], ...]) -> None:
+    """Web servers believe some of them when they come from the same machine."""
+    with contextlib.closing(Caller(fuzzed.url)) as caller:
+        answer = caller.send(Message(b"GET", b"/_plugins/_ml/tasks/nope", ((b"Host", b"x"), *header)))
+
+    assert (answer.status, rules.error_of(answer)) == (404, ("status_exception", "Failed to find task"))
 
 
 @pytest.mark.parametrize(

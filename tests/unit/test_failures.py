@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import ClientDisconnected
 
 from mlcommons_tasks.errors import PayloadTooLarge, StoreUnavailable
+from mlcommons_tasks.rest.exchange import BadContentType
 from mlcommons_tasks.rest.failures import AnsweringFlask, handle_failures
 from mlcommons_tasks.rest.passage import send_on
 from mlcommons_tasks.rest.routing import RawPaths
@@ -99,3 +100,11 @@ def test_a_broken_packed_body_ends_the_connection_as_it_does_in_opensearch(
 
     with pytest.raises(raised), contextlib.suppress(KeyError):
         send_on(Gone(), environ, "/_tasks", payload=payload)  # type: ignore[arg-type]
+
+
+def test_a_content_type_that_is_none_is_to_blame_where_opensearch_hangs_up() -> None:
+    """With a parameter that cannot be read beside it, OpenSearch ends the connection without an answer."""
+    environ = {"REQUEST_METHOD": "GET", "CONTENT_TYPE": "application/json, text/plain"}
+
+    with pytest.raises(BadContentType):
+        send_on(Gone(), environ, "/_nodes?human=x", payload=b"")  # type: ignore[arg-type]
