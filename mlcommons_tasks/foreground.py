@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import resource
 import signal
@@ -32,8 +33,7 @@ from mlcommons_tasks.store.cluster import ClusterFacts
 from mlcommons_tasks.tls import server_context
 from mlcommons_tasks.versions import profile_of
 
-DRAIN_S = 2  #: how long running requests and trainings may take once the service is told to stop
-END_S = 5  #: how long a worker may take to end in all, the last states of its tasks written
+LEAVE_S = 8  #: how long a worker may take after its grace, to hand over trainings and write their last states
 KEEP_ALIVE_S = 75
 LONGEST_REQUEST_LINE = 8190
 LONGEST_HEADER = 16 * 1024
@@ -106,7 +106,8 @@ class _Worker(LoopWorker):
     def end_trainings(self, service: Any) -> None:
         """End the trainings of this worker, once; return when they are ended."""
         if self._ending is None:
-            self._ending = threading.Thread(target=service.end_trainings, args=(DRAIN_S,), name="end-trainings")
+            grace_s = self.app.grace_s
+            self._ending = threading.Thread(target=service.end_trainings, args=(grace_s,), name="end-trainings")
             self._ending.start()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -169,6 +170,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
 
     def __init__(self, settings: Settings, facts: ClusterFacts, listener: int, announce: Callable[[], None]) -> None:
         self._settings = settings
+        self.grace_s = math.ceil(settings.grace)  #: how long running requests and trainings may take at the stop
         self._facts = facts
         self._listener = listener
         self._announce = announce
@@ -186,7 +188,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
             "keepalive": KEEP_ALIVE_S,
             "worker_connections": most_connections(),
             "timeout": 120,
-            "graceful_timeout": END_S,
+            "graceful_timeout": self.grace_s + LEAVE_S,
             "limit_request_line": LONGEST_REQUEST_LINE,
             "limit_request_fields": MOST_HEADERS,
             "limit_request_field_size": LONGEST_HEADER,
@@ -235,7 +237,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
 
     def _after_fork(self, _server: Any, _worker: Any) -> None:
         """End this worker when its master, which alone holds the pipe's other end, is gone."""
-        self.cfg.set("graceful_timeout", DRAIN_S)  # of a worker's requests; its master waits for END_S
+        self.cfg.set("graceful_timeout", max(1, self.grace_s))  # of a worker's requests; its master waits longer
         reading, writing = self._lifeline
         os.close(writing)
 

@@ -289,7 +289,8 @@ class TaskRunner:
     def _read(self, live: LiveTask, ml_input: MLInput, caller: dict[str, str]) -> DataFrame:
         live.cancellation.check()
         live.enter(Stage.READ, self._clock.now_in_millis())
-        frame = self._trainer.read(ml_input, caller, live.cancellation)
+        patient = live.recipe is not None  # nobody waits for a task
+        frame = self._trainer.read(ml_input, caller, live.cancellation, patient=patient)
         live.cancellation.check()
         live.enter(Stage.FIT, self._clock.now_in_millis(), rows=frame.size)
         return frame

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.data_frame import DataFrame
@@ -13,10 +12,20 @@ from mlcommons_tasks.pipeline.algorithms import get_algorithm
 from mlcommons_tasks.pipeline.data_frame import frame_from_sources, require_documents, require_rows
 from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 
-#: Reads a search's total and the sources of its hits: indices, body, the caller's headers, what may stop it.
-SourceReader = Callable[
-    [tuple[str, ...], dict[str, Any], dict[str, str], Cancellation], tuple[int, list[dict[str, Any]]]
-]
+
+class SourceReader(Protocol):
+    """Reads a search's total and the sources of its hits."""
+
+    def __call__(
+        self,
+        indices: tuple[str, ...],
+        query: dict[str, Any],
+        caller: dict[str, str],
+        cancellation: Cancellation,
+        *,
+        patient: bool,
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Search `indices` with a body and a caller's headers; if `patient`, OpenSearch may be away for long."""
 
 
 def warm_up() -> None:
@@ -49,10 +58,13 @@ class Trainer:
         self._pool = pool
         self._seed = seed
 
-    def read(self, ml_input: MLInput, caller: dict[str, str], cancellation: Cancellation) -> DataFrame:
+    def read(
+        self, ml_input: MLInput, caller: dict[str, str], cancellation: Cancellation, *, patient: bool
+    ) -> DataFrame:
         """Return the rows to train on.
 
-        `caller` are the headers that say who asks: data is read with the caller's rights.
+        `caller` are the headers that say who asks: data is read with the caller's rights. If `patient`, OpenSearch
+        may be away for long meanwhile.
 
         Raises:
             Cancelled: that was wanted meanwhile.
@@ -60,7 +72,7 @@ class Trainer:
         """
         dataset = ml_input.dataset
         if isinstance(dataset, SearchQueryDataset):
-            total, sources = self._read_sources(dataset.indices, dataset.query, caller, cancellation)
+            total, sources = self._read_sources(dataset.indices, dataset.query, caller, cancellation, patient=patient)
             require_documents(total)
             return frame_from_sources(sources)
         if isinstance(dataset, DataFrameDataset):

@@ -12,7 +12,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import opensearchpy
@@ -30,6 +30,7 @@ Client = opensearchpy.OpenSearch  #: what `open_client` gives
 Result = TypeVar("Result")
 
 RETRYABLE = frozenset({429, 502, 503, 504})
+STATE_NOT_RECOVERED = "1"  #: `GatewayService.STATE_NOT_RECOVERED_BLOCK`
 BLOCKED = "cluster_block_exception"  #: an index that is read-only, for as long as somebody wants it so
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
@@ -100,6 +101,11 @@ def refused(reply: Reply) -> UpstreamError:
         elif isinstance(detail, str):
             reason = detail
     return UpstreamError(reply.status, reply.payload, reply.content_type, kind, reason)
+
+
+def is_not_recovered(state: Mapping[str, Any]) -> bool:
+    """Say of a cluster's state, with its blocks, whether it has just started and does not know its indices yet."""
+    return STATE_NOT_RECOVERED in state.get("blocks", {}).get("global", {})
 
 
 def is_passing(error: TaskPluginError) -> bool:

@@ -18,7 +18,7 @@ import opensearchpy
 
 from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.batches import MOST, Batches, Create, Update, Written, raise_failure
-from mlcommons_tasks.store.connection import refused, translated, until_it_counts
+from mlcommons_tasks.store.connection import is_not_recovered, refused, translated, until_it_counts
 from mlcommons_tasks.store.index_upgrade import IndexUpgrade
 from mlcommons_tasks.store.upstream import Reply, Upstream
 
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 WRITE_DEADLINE_S = 120.0
 NO_INDEX = b"index_not_found_exception"
-STATE_NOT_RECOVERED = "1"  #: `GatewayService.STATE_NOT_RECOVERED_BLOCK`
 CREATE_DEADLINE_S = 5.0  #: somebody waits for it
 
 
@@ -238,7 +237,7 @@ class DocumentIndex:
             if self._client.indices.exists(index=self.name):
                 return True
             state = self._client.cluster.state(metric="blocks", params={"filter_path": "blocks.global"})
-            if STATE_NOT_RECOVERED in state.get("blocks", {}).get("global", {}):
+            if is_not_recovered(state):
                 raise StoreUnavailable("OpenSearch has just started, and does not know its indices yet")
             return bool(self._client.indices.exists(index=self.name))  # it may have come to know meanwhile
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from mlcommons_tasks.cancellation import Cancellation, Cancelled
-from mlcommons_tasks.errors import IndexNotFound, TaskPluginError, UpstreamError
-from mlcommons_tasks.store.connection import refused, until_it_counts
+from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginError, UpstreamError
+from mlcommons_tasks.store.connection import is_not_recovered, refused, until_it_counts
 from mlcommons_tasks.store.mappings import TASK_INDEX
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.wire.rendering import render_json
 
+BLOCKS = "/_cluster/state/blocks?filter_path=blocks.global"
 READ_DEADLINE_S = 60.0
+TASK_DEADLINE_S = 600.0  #: nobody waits for it but the task, which OpenSearch may have left for a while
 
 
 class SourceIndex:
@@ -29,11 +32,13 @@ class SourceIndex:
         query: dict[str, Any],
         caller: Mapping[str, str],
         cancellation: Cancellation,
+        *,
+        patient: bool = False,
     ) -> tuple[int, list[dict[str, Any]]]:
         """Return how many documents match and the sources of the hits, in order.
 
         `query` is a search body; `caller` the headers that say who asks. A search that is under way when it is
-        cancelled ends in OpenSearch too: it stops what nobody waits for.
+        cancelled ends in OpenSearch too: it stops what nobody waits for. If `patient`, OpenSearch may be away longer.
 
         Raises:
             Cancelled: that was wanted meanwhile.
@@ -49,10 +54,16 @@ class SourceIndex:
 
         def search() -> Reply:
             cancellation.check()
-            return self._search(target, payload, caller, cancellation)
+            try:
+                return self._search(target, payload, caller, cancellation)
+            except UpstreamError as error:
+                if error.type == IndexNotFound.type and self._has_just_started():
+                    raise StoreUnavailable("OpenSearch has just started, and does not know its indices yet") from error
+                raise
 
         try:
-            reply = until_it_counts(search, deadline_s=READ_DEADLINE_S, closing=cancellation.event)
+            deadline_s = TASK_DEADLINE_S if patient else READ_DEADLINE_S
+            reply = until_it_counts(search, deadline_s=deadline_s, closing=cancellation.event)
         except TaskPluginError as error:
             if cancellation.wanted:
                 raise Cancelled from error
@@ -74,6 +85,11 @@ class SourceIndex:
         except UpstreamError as error:
             if error.status == 400:  # what else there may be is found, and said, when the data is read
                 raise
+
+    def _has_just_started(self) -> bool:
+        own = list(self._upstream.endpoint.authorization.items())
+        reply = self._upstream.request("GET", BLOCKS, own)
+        return reply.status == HTTPStatus.OK and is_not_recovered(json.loads(reply.payload))
 
     def _search(
         self, target: str, payload: bytes, caller: Mapping[str, str], cancellation: Cancellation | None = None

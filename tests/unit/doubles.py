@@ -167,8 +167,9 @@ class Trainer:
     reading: Callable[[], None] = lambda: None
     fitting: Callable[[], None] = lambda: None
 
-    def read(self, _ml_input: Any, _caller: dict[str, str], cancellation: Cancellation) -> DataFrame:
+    def read(self, _ml_input: Any, _caller: dict[str, str], cancellation: Cancellation, *, patient: bool) -> DataFrame:
         """Return no rows."""
+        _ = patient
         self.reading()
         cancellation.check()
         return DataFrame((), (), (), 0)
