@@ -38,6 +38,9 @@ KEEP_ALIVE_S = 75
 LONGEST_REQUEST_LINE = 8190
 LONGEST_HEADER = 16 * 1024
 MOST_HEADERS = 1000
+#: How long a thread may compute while the loop waits to go on: with Python's own 5 ms, and several that read trainings,
+#: each poll would wait for all of them.
+SWITCH_S = 0.0005
 MOST_FILES = 65_536  #: open files that are asked for
 FILES_OF_OURS = 512  #: that are no callers' connections
 FEW_CONNECTIONS = 2_048  #: of fewer the log says so
@@ -248,6 +251,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
         threading.Thread(target=end_with_master, name="end-with-master", daemon=True).start()
 
     def _after_start(self, worker: Any) -> None:
+        sys.setswitchinterval(SWITCH_S)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the master says when to end
         self.service.pool.start()
         if worker.age == 1:

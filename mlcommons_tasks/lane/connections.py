@@ -316,6 +316,10 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
             self._notified = self.now
             super().notify()
 
+    def is_parent_alive(self) -> bool:
+        """Look for the master, as often as it is told that the loop goes on."""
+        return self.now != self._notified or bool(super().is_parent_alive())
+
     def murder_keepalived(self, force: bool = False) -> None:
         """Close the connections that were silent for too long, or all that wait."""
         if not force and self.alive and self.now < self._swept + SWEEP_S:

@@ -1,4 +1,4 @@
-"""Connections that say nothing, and senders that say it slowly: what others notice of them."""
+"""Connections that say nothing, senders that say it slowly, trainings in line: what pollers notice of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from tests.bench import loads
@@ -19,6 +20,7 @@ BYTE_EACH_S = 0.05
 POLLERS = 16
 POLLS = 20_000
 TRAININGS = 20
+WAITING = 1000
 LIMIT_MS = 50.0
 #: How slow senders begin: a head without an end, a body that is waited for, and one that is read as it comes.
 BEGINNINGS = [
@@ -33,10 +35,11 @@ BEGINNINGS = [
 def measure(_: argparse.Namespace) -> Section:
     """Poll and train alone, and then among idle connections and slow senders."""
     section = Section(
-        "Idle connections and slow senders",
+        "Polls in a crowd",
         f"One service over its embedded node: {POLLS} polls of a task on {POLLERS} connections and {TRAININGS}"
         f" trainings of 1000 rows after them, alone, and then while {IDLE} connections are open that say"
-        f" nothing and {SLOW} send a byte of a head or a body each {BYTE_EACH_S * 1000:g} ms.",
+        f" nothing and {SLOW} send a byte of a head or a body each {BYTE_EACH_S * 1000:g} ms. Then"
+        f" {WAITING} such trainings are started by {loads.BURST_CLIENTS} clients, and polled while they wait.",
         "alone",
     )
     with running(OURS) as side:
@@ -46,6 +49,7 @@ def measure(_: argparse.Namespace) -> Section:
         alone, alone_s = _asked(side)
         with _Crowd(side):
             among, among_s = _asked(side)
+        waiting, left = _while_trainings_wait(side)
     for percent in (50, 99):
         mine = among.percentile_ms(percent)
         wanted, holds = (f"under {LIMIT_MS:g} ms", mine < LIMIT_MS) if percent == 99 else ("", True)
@@ -53,6 +57,11 @@ def measure(_: argparse.Namespace) -> Section:
         section.rows.append(Row(what, f"{mine:.2f}", f"{alone.percentile_ms(percent):.2f}", wanted, holds))
     what = f"{TRAININGS} trainings, one after the other, each in the reply, s"
     section.rows.append(Row(what, f"{among_s:.2f}", f"{alone_s:.2f}", "all end", True))
+    mine = waiting.percentile_ms(99)
+    what = f"poll on {POLLERS} connections while {left} to {WAITING} trainings wait, p99, ms"
+    section.rows.append(
+        Row(what, f"{mine:.2f}", f"{alone.percentile_ms(99):.2f}", f"under {LIMIT_MS:g} ms", mine < LIMIT_MS)
+    )
     for row in section.rows:
         print(f"{row.what}: {row.ours}; {row.other}; {row.wanted}", flush=True)
     return section
@@ -63,6 +72,18 @@ def _asked(side: Side) -> tuple[Load, float]:
     load = hammer(side.url, request("GET", f"/_plugins/_ml/tasks/{task_id}"), connections=POLLERS, requests=POLLS)
     body = request("POST", "/_plugins/_ml/_train/kmeans", _training())
     return load, hammer(side.url, body, connections=1, requests=TRAININGS).seconds
+
+
+def _while_trainings_wait(side: Side) -> tuple[Load, int]:
+    """Return what polls are like once all trainings are accepted, and how many of them are not at work by then."""
+    bodies = [loads.kmeans_body(1000, seed) for seed in range(10)]
+    with ThreadPoolExecutor(loads.BURST_CLIENTS) as clients:
+        task_ids = list(clients.map(lambda number: loads.start_training(side, bodies[number % 10]), range(WAITING)))
+    sent = request("GET", f"/_plugins/_ml/tasks/{task_ids[-1]}")
+    load = hammer(side.url, sent, connections=POLLERS, requests=POLLS // 2)
+    query = {"size": 0, "query": {"term": {"state": "CREATED"}}, "track_total_hits": True}
+    found = side.request("POST", "/_plugins/_ml/tasks/_search", query)
+    return load, int(found["hits"]["total"]["value"])
 
 
 def _training() -> bytes:
