@@ -161,9 +161,9 @@ class FaultProxy:
         if refused:
             raw, head = kept, _LENGTH.sub(b"content-length: %d" % len(kept), head)
         asked = await line.ask(head, raw, method) if kept or not refused else _NOTHING_LEFT
-        asked = asked.with_items(refused)
         for watcher in self.watchers:
             watcher(Exchange(method, target, kept, asked.status, asked.body))
+        asked = asked.with_items(refused)
         if not asked.status:
             return line.reset()
         if fault.delay_s:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,18 +15,20 @@ from tests import crowds
 from tests.clients import Client
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.histories import History, check_lives, model_ids, stored_tasks
-from tests.services import Service, start_service, stopping
+from tests.native_tasks import MANY_ITERATIONS
+from tests.services import Service, start_service, stopping, wait_until
 
-IN_FLIGHT = 0.3  #: the least share of a crowd that is not over when a fault begins
+PROCESSES = 2  #: that train, of each service
 ENDS_S = 60.0  #: how long after a fault all may take to be over
 
 
 @dataclass
 class Crowd:
-    """Trainings that were accepted, and the models that were there before."""
+    """Trainings that were accepted, the models that were there before, and what keeps the processes busy."""
 
     task_ids: list[str]
-    models_before: set[str]
+    models_before: set[str] = field(default_factory=set)
+    plugs: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -50,13 +52,38 @@ class Stage:
         """Return a client of a service."""
         return Client(self.services[number].url)
 
-    def accepted(self, bodies: Sequence[dict[str, Any]], *clients: Client, least: float = IN_FLIGHT) -> Crowd:
-        """Start trainings, and see that so many of them are in flight."""
+    def started(self, bodies: Sequence[dict[str, Any]], *clients: Client) -> Crowd:
+        """Start trainings, which may be over when this returns."""
         before = model_ids(self.direct)
-        crowd = Crowd(crowds.start(clients or [self.client()], bodies), before)
-        flying = len(crowds.unfinished(self.direct, crowd.task_ids))
-        assert flying >= least * len(bodies), f"only {flying} of {len(bodies)} are in flight: make them longer"
+        return Crowd(crowds.start(clients or [self.client()], bodies), before)
+
+    def accepted(self, bodies: Sequence[dict[str, Any]], *clients: Client, plugged: Sequence[Client] = ()) -> Crowd:
+        """Start trainings; none of them ends before `release`, for all processes train something else.
+
+        A few are RUNNING and wait for a process, the others CREATED. `plugged` are all services that train, unless
+        they are the `clients`.
+        """
+        clients = clients or (self.client(),)
+        plug = crowds.inline(MANY_ITERATIONS)
+        plugs = [client.train_async(plug) for client in plugged or clients for _ in range(PROCESSES)]
+        wait_until(lambda: self.states(plugs) == {"RUNNING"}, what="processes that are busy")
+        crowd = self.started(bodies, *clients)
+        crowd.plugs = plugs
+        wait_until(lambda: "RUNNING" in self.states(crowd.task_ids), what="some that are RUNNING")
+        states = self.states(crowd.task_ids)
+        assert states <= {"CREATED", "RUNNING"}, f"{states}\n{self.log()}"
         return crowd
+
+    def release(self, crowd: Crowd) -> None:
+        """Let the trainings go on."""
+        for listed in self.client(-1).ok("GET", "/_tasks?actions=*ml/train&group_by=none&detailed")["tasks"]:
+            if any(f"ml_task[{plug}]" in listed["description"] for plug in crowd.plugs):
+                self.client(-1).ok("POST", f"/_tasks/{listed['node']}:{listed['id']}/_cancel")
+        wait_until(lambda: self.states(crowd.plugs) <= {"CANCELLED"}, what="processes that are free")
+
+    def states(self, task_ids: Iterable[str]) -> set[str]:
+        """Return in which states tasks are, as OpenSearch has them."""
+        return {task.state for task in stored_tasks(self.direct, task_ids).values()}
 
     def ended(self, crowd: Crowd, *, deadline_s: float = ENDS_S, most: int = 3) -> Counter[str]:
         """Wait for the ends of all, check their lives, and return how many ended how."""

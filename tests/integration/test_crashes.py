@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -19,12 +19,12 @@ from tests.stages import Crowd, Stage, hold, proxied_stage
 
 pytestmark = pytest.mark.embedded
 
-LEASE_S = 2.0
+LEASE_S = 4.0  #: with less a machine that is busy lets services die that live
 #: How long after a death all must be over: the lease, as long again until somebody notices, the trainings themselves.
-OVER_S = 2 * LEASE_S + 15
+OVER_S = 2 * LEASE_S + 20
 MANY = 40
-ITERATIONS = 1500  #: an eighth of a second
-TAKEN_OVER = WRITES + 1  #: who takes over writes once, so that nobody else can
+ITERATIONS = 1000  #: a twentieth of a second
+TAKEN_OVER = WRITES + 2  #: who takes over writes once, so that nobody else can; it may be slow, and lose it again
 OWNER = re.compile(re.escape(socket.gethostname()) + r"-(\d+)-[0-9a-f]+")
 TRAININGS = "/_tasks?actions=*ml/train*&group_by=none"
 
@@ -46,18 +46,18 @@ def victim(played: tuple[Stage, FaultProxy]) -> Iterator[Service]:
         running.stop()
 
 
-def check(stage: Stage, crowd: Crowd, pids: set[int], *, deadline_s: float = OVER_S, least: int = 5) -> None:
-    """Check that all are over soon: those that read an index COMPLETED, others perhaps FAILED, naming who died."""
+def check(stage: Stage, crowd: Crowd, pids: set[int], *, deadline_s: float = OVER_S) -> None:
+    """Check that all are over soon: those that read an index COMPLETED, the others FAILED, naming who died."""
     ends = stage.ended(crowd, deadline_s=deadline_s, most=TAKEN_OVER)
-    stored = stored_tasks(stage.direct, crowd.task_ids)
+    assert ends == {"COMPLETED": MANY / 2, "FAILED": MANY / 2}
+    wait_until(lambda: stage.states(crowd.plugs) == {"FAILED"}, what="the end of those that were busy")
+    stored = stored_tasks(stage.direct, crowd.task_ids + crowd.plugs)
     failed = [task.source for task in stored.values() if task.state == "FAILED"]
     assert {source["input_type"] for source in failed} == {"DATA_FRAME"}, failed[:2]
     for source in failed:
         named = OWNER.search(source["error"])
         assert named, source["error"]
         assert int(named[1]) in pids, source["error"]
-    assert len(failed) >= least, "hardly any was left to take over"
-    assert ends == {"COMPLETED": MANY - len(failed), "FAILED": len(failed)}
     wait_until(lambda: not stage.client().ok("GET", TRAININGS)["tasks"], what="no training in _tasks")
 
 
@@ -77,7 +77,7 @@ def test_killed_while_it_accepts(played: tuple[Stage, FaultProxy], victim: Servi
     def go_on(kind: int) -> int:
         for accepted in range(10_000):
             try:
-                client.train_async((crowds.query, crowds.inline)[kind](ITERATIONS))
+                client.train_async((crowds.query, crowds.inline)[kind](20 * ITERATIONS))
             except OSError:
                 return accepted
         raise AssertionError("it never died")
@@ -89,7 +89,7 @@ def test_killed_while_it_accepts(played: tuple[Stage, FaultProxy], victim: Servi
         accepted = sum(job.result() for job in jobs)
     made = [task_id for task_id in stored_tasks(stage.direct) if task_id not in before]
     assert len(made) >= accepted > 0
-    ends = stage.ended(Crowd(made, set()), deadline_s=OVER_S, most=TAKEN_OVER)
+    ends = stage.ended(Crowd(made), deadline_s=OVER_S, most=TAKEN_OVER)
     assert set(ends) <= {"COMPLETED", "FAILED"}
 
 
@@ -126,6 +126,7 @@ def test_asleep_for_less_than_its_lease(played: tuple[Stage, FaultProxy], victim
     crowd = stage.accepted(crowds.mixed(MANY, ITERATIONS), Client(victim.url))
     with crashes.asleep(victim):
         hold(LEASE_S / 4)
+    stage.release(crowd)
     assert stage.ended(crowd) == {"COMPLETED": MANY}
 
 
@@ -151,8 +152,8 @@ def test_late_writes_are_refused(played: tuple[Stage, FaultProxy]) -> None:
     stage, proxy = played
     with fault_proxy(stage.direct.url, watchers=proxy.watchers) as its_own:
         running = stage.serve("--lease", f"{LEASE_S:g}", opensearch=its_own.url)
-        crowd = stage.accepted([crowds.inline(30_000)] * 4, Client(running.url))
-        wait_until(lambda: "RUNNING" in _states(stage, crowd.task_ids), what="RUNNING")
+        crowd = stage.started([crowds.inline(100_000)] * 4, Client(running.url))
+        wait_until(lambda: "RUNNING" in stage.states(crowd.task_ids), what="RUNNING")
         with its_own.broken(late_s=OVER_S / 2, saying=b'"COMPLETED"'):
             wait_until(lambda: its_own.struck, deadline_s=60, what="an end")
             sleeping = crashes.freeze(running)
@@ -167,10 +168,6 @@ def test_late_writes_are_refused(played: tuple[Stage, FaultProxy]) -> None:
 def _conflicts(stage: Stage) -> int:
     assert stage.history is not None
     return sum(stage.history.conflicts.values())
-
-
-def _states(stage: Stage, task_ids: Sequence[str]) -> set[str]:
-    return {task.state for task in stored_tasks(stage.direct, task_ids).values()}
 
 
 def test_all_die_and_one_starts(played: tuple[Stage, FaultProxy]) -> None:

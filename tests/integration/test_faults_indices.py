@@ -24,7 +24,7 @@ from tests.upstreams import free_port
 pytestmark = pytest.mark.embedded
 
 MANY = 100
-ITERATIONS = 1000  #: a tenth of a second
+ITERATIONS = 1000  #: a twentieth of a second
 BLOCK = "index.blocks.read_only_allow_delete"  #: what OpenSearch sets when a disk is full
 BLOCKED_S = 3.0
 DELETES = 6
@@ -46,6 +46,7 @@ def block(opensearch: Client, value: bool | None) -> None:
 def test_a_read_only_index_stops_nothing_for_good(played: Stage) -> None:
     """While it lasts a new training gets what OpenSearch says itself; what was accepted is COMPLETED after it."""
     crowd = played.accepted(crowds.mixed(MANY, ITERATIONS))
+    played.release(crowd)
     block(played.direct, True)
     try:
         direct = played.direct.send("PUT", f"/{TASK_INDEX}/_doc/none", {})
@@ -76,6 +77,7 @@ def test_a_deleted_index_takes_its_tasks_with_it(played: Stage) -> None:
     assert set(fresh["mappings"]["properties"]) >= WHOLE
     crowd = played.accepted(crowds.mixed(MANY, ITERATIONS))
     opensearch.ok("DELETE", f"/{TASK_INDEX}")
+    played.release(crowd)
     new = [client.train_async(crowds.query(1)) for _ in range(4)]
     for task_id in new:
         assert client.ended(task_id)["state"] == "COMPLETED"
@@ -135,6 +137,7 @@ def test_the_only_node_starts_anew(tmp_path: Path, number: int) -> None:
         with stage(node.url, node.url) as made:
             made.serve()
             crowd = made.accepted(crowds.mixed(MANY, ITERATIONS))
+            made.release(crowd)
             os.kill(node.pid, number)
             node.stop()
             node = EmbeddedNode(fetch(), tmp_path, port=port)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.embedded
 
 SERVICES = 3
 MANY = 100
-ITERATIONS = 1000  #: a tenth of a second
+ITERATIONS = 1000  #: a twentieth of a second
 TRAININGS = "/_tasks?actions=*ml/train*&group_by=none"
 
 
@@ -70,7 +70,7 @@ def test_the_nodes_are_one_cluster(together: Together) -> None:
 def test_a_hundred_trainings_of_several_clients_are_spread_and_completed(together: Together) -> None:
     """Whichever service took one, the balancer's next answer knows it; each node has its share of the tasks."""
     before = dict(together.front.passed)
-    crowd = together.stage.accepted(crowds.mixed(MANY, 100), together.client, least=0.0)
+    crowd = together.stage.started(crowds.mixed(MANY, 100), together.client)
     states = [together.client.task(task_id)["state"] for task_id in crowd.task_ids]
     assert len(states) == MANY
     assert together.stage.ended(crowd) == {"COMPLETED": MANY}
@@ -126,7 +126,8 @@ def test_one_of_three_nodes_is_lost(together: Together, lost: str) -> None:
     """Killed with the first copy of the tasks, or while it manages: all are COMPLETED, and no poll fails for long."""
     cluster = together.cluster
     cluster.await_nodes(3, status="green")
-    crowd = together.stage.accepted(crowds.mixed(MANY, ITERATIONS), together.client)
+    crowd = together.stage.accepted(crowds.mixed(MANY, ITERATIONS), together.client, plugged=together.each)
+    together.stage.release(crowd)
     number = cluster.manager()
     if lost == "of the tasks":
         rows = cluster.client().ok("GET", f"/_cat/shards/{TASK_INDEX}?format=json&h=prirep,node")
