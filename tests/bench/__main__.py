@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlcommons_tasks import __version__
-from tests.bench import cluster_tasks, idle, inputs, polling, proxy, starts
+from tests.bench import cluster_tasks, faults, idle, inputs, polling, proxy, starts
 from tests.bench.report import Section
 from tests.bench.servers import PLUGIN
 
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "inputs": inputs.measure,
     "polling": polling.measure,
     "idle": idle.measure,
+    "faults": faults.measure,
 }
 
 
