@@ -115,7 +115,10 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
             return
         self.now = time.monotonic()
         for key, _ in events:
-            key.data(key.fileobj)
+            try:
+                key.data(key.fileobj)
+            except Exception:  # of one connection; the others' loop goes on
+                self.log.exception("a connection broke the loop's turn")
         if self.desk is not None:
             self.desk.turn_ends()
             self.desk.give_up_slow()

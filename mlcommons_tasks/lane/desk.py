@@ -153,7 +153,7 @@ class Desk:
         if errand.polls:
             self._answer_polls(errand, answer)
         else:
-            self._answer_search(errand.searcher, answer)
+            self._answer_search(errand, answer)
 
     def _lose(self, link: Link) -> None:
         errand = self._under_way.pop(link, None)
@@ -202,10 +202,12 @@ class Desk:
             log.debug("a task that cannot be shown", exc_info=True)
             return None
 
-    def _answer_search(self, searcher: Any, answer: Answer) -> None:
+    def _answer_search(self, errand: _Errand, answer: Answer) -> None:
         reply = self._answers.of_search(answer.payload, answer.headers) if answer.status == 200 else None
-        if reply is None:
-            self._counter.decline(searcher)
-        else:
+        if reply is not None:
             self.searches += 1
-            self._counter.answer(searcher, reply)
+            self._counter.answer(errand.searcher, reply)
+            return
+        if answer.status == 200:  # a cluster that warns or gives up does so again: let it not do all work twice
+            errand.links.pause(PAUSE_S)
+        self._counter.decline(errand.searcher)

@@ -264,6 +264,25 @@ def test_searches_go_one_by_one(desk: Desk, loop: Loop, upstream: Upstream) -> N
     assert desk.take(4, poll("a")), "polls go on"
 
 
+@pytest.mark.parametrize(("status", "goes_on"), [(b"200 OK", False), (b"400 Bad Request", True)])
+def test_an_odd_answer_to_a_search_is_declined(
+    desk: Desk, loop: Loop, upstream: Upstream, status: bytes, goes_on: bool
+) -> None:
+    """What OpenSearch refuses is asked again by a thread; where it warns with its answers, all searches go that way."""
+    first = desk.take(1, SEARCH)
+    upstream.again()
+    assert first or desk.take(1, SEARCH)
+    upstream.asked()
+    upstream.connection.sendall(
+        b"HTTP/1.1 %b\r\nWarning: 299 x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}" % status
+    )
+    hear(loop)
+    assert (loop.answered, loop.declined) == ([], [1])
+    assert bool(desk.take(2, SEARCH)) == goes_on
+    loop.now += PAUSE_S
+    assert desk.take(3, SEARCH) or goes_on
+
+
 def test_places_are_those_of_plain_http() -> None:
     """Links speak no TLS; prefixes and ports are the addresses' own."""
     assert places_of(Endpoint.at("https://a:9200")) == []
