@@ -13,6 +13,7 @@ from tests.bench import loads
 from tests.bench.hammer import Load, hammer, request
 from tests.bench.report import Row, Section
 from tests.bench.servers import OURS, Side, running
+from tests.clients import long_body
 
 IDLE = 2000
 SLOW = 64
@@ -39,7 +40,8 @@ def measure(_: argparse.Namespace) -> Section:
         f"One service over its embedded node: {POLLS} polls of a task on {POLLERS} connections and {TRAININGS}"
         f" trainings of 1000 rows after them, alone, and then while {IDLE} connections are open that say"
         f" nothing and {SLOW} send a byte of a head or a body each {BYTE_EACH_S * 1000:g} ms. Then"
-        f" {WAITING} such trainings are started by {loads.BURST_CLIENTS} clients, and polled while they wait.",
+        f" {WAITING} trainings that do not end are started by {loads.BURST_CLIENTS} clients, and polled while they"
+        " wait.",
         "alone",
     )
     with running(OURS) as side:
@@ -76,9 +78,9 @@ def _asked(side: Side) -> tuple[Load, float]:
 
 def _while_trainings_wait(side: Side) -> tuple[Load, int]:
     """Return what polls are like once all trainings are accepted, and how many of them are not at work by then."""
-    bodies = [loads.kmeans_body(1000, seed) for seed in range(10)]
+    body = long_body(100_000_000)
     with ThreadPoolExecutor(loads.BURST_CLIENTS) as clients:
-        task_ids = list(clients.map(lambda number: loads.start_training(side, bodies[number % 10]), range(WAITING)))
+        task_ids = list(clients.map(lambda _: loads.start_training(side, body), range(WAITING)))
     sent = request("GET", f"/_plugins/_ml/tasks/{task_ids[-1]}")
     load = hammer(side.url, sent, connections=POLLERS, requests=POLLS // 2)
     query = {"size": 0, "query": {"term": {"state": "CREATED"}}, "track_total_hits": True}
