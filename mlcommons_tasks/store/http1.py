@@ -14,6 +14,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Protocol
 
 CONNECT_S = 5.0
@@ -281,6 +282,8 @@ class Answer:
         self._ends_with_connection = not (self.is_bodiless or self._chunked or self._length is not None)
         #: whether the connection may serve again after it
         self.stays = found[1] == b"1" and not closes and not self._ends_with_connection and method != "CONNECT"
+        # to what is no HTTP for it Netty says so, and passes over all that comes after it on this connection
+        self.stays = self.stays and self.status != HTTPStatus.BAD_REQUEST
         self._done = False
         self._closed = False
         self.kept: Callable[[], None] = lambda: None  #: called when the connection may serve again
