@@ -18,7 +18,8 @@ from mlcommons_tasks.errors import IndexNotFound, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import translated
 from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
 
-LINGER_S = 0.02  #: how long a request waits for more writes where several came together: a refresh costs as much
+LINGER_S = 0.005  #: for how long a request waits for more writes, for each that went with the last one
+LONGEST_LINGER_S = 0.1  #: a refresh costs a fifth of it, be it for one write or for many
 MOST = 1_000  #: documents of one request
 LONGEST = 16 * 1024 * 1024  #: bytes of one request, unless a single document is longer
 ANSWER_S = 30.0
@@ -115,7 +116,7 @@ class Batches:
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._sending = threading.Lock()
-        self._is_crowded = False
+        self._linger_s = 0.0
 
     def run(self, write: Write) -> Written:
         """Send a write, with all others that wait; return where it put its document, which a search sees by now.
@@ -131,11 +132,11 @@ class Batches:
         while not waiting.is_done:
             with self._sending:
                 if not waiting.is_done:
-                    if self._is_crowded:
-                        time.sleep(LINGER_S)
+                    if self._linger_s:
+                        time.sleep(self._linger_s)
                     batch = self._taken()
                     self._send(batch)
-                    self._is_crowded = len(batch) > 1
+                    self._linger_s = min(LONGEST_LINGER_S, LINGER_S * (len(batch) - 1))
         return waiting.result()
 
     def _taken(self) -> list[_Waiting]:

@@ -125,7 +125,7 @@ class ClusterTaskStore:
         elif not self._documents.exists():
             return
         with translated():
-            answer = self._client.bulk(index=CLUSTER_TASK_INDEX, body=operations, params={"refresh": "true"})
+            answer = self._client.bulk(index=CLUSTER_TASK_INDEX, body=operations)
         results = (result for item in answer["items"] for result in item.values())
         raise_failure(result for result in results if result["status"] != 404)
 
@@ -212,7 +212,7 @@ class ClusterTaskStore:
         if not operations or not self._documents.exists():
             return []
         with translated():
-            answer = self._client.bulk(index=CLUSTER_TASK_INDEX, body=operations, params={"refresh": "true"})
+            answer = self._client.bulk(index=CLUSTER_TASK_INDEX, body=operations)
         results = [item["index"] for item in answer["items"]]
         raise_failure(result for result in results if result["status"] not in (404, 409))
         return [each for each, result in zip(wanted, results, strict=True) if "error" not in result]
@@ -283,7 +283,9 @@ class ClusterTaskStore:
         payload = render_json(search.to_dict())
 
         def ask() -> Reply:
-            answer = self._documents.search(payload, query, JSON)
+            answer = self._documents.refresh()  # which no write waits for: there are many, and few searches
+            if answer.status < 400:
+                answer = self._documents.search(payload, query, JSON)
             if answer.status == 404:
                 self._documents.make_sure_it_is_missing()
             elif answer.status >= 400:

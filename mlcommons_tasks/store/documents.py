@@ -256,6 +256,10 @@ class DocumentIndex:
         target = f"/_doc/{quote(document_id, safe='')}?" + urlencode({"refresh": "true", **query})
         return self._request("DELETE", target)
 
+    def refresh(self) -> Reply:
+        """Let searches find all that was written, and return OpenSearch's own answer, whatever its status."""
+        return self._request("POST", "/_refresh")
+
     def search(
         self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]], *, nothing: bool = False
     ) -> Reply:
