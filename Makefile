@@ -45,8 +45,8 @@ lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: prepare ## Compare with the real plugin and write docs/benchmarks.md; ORACLE='<command>' starts another one
-	$(BIN)/python -m tests.bench $(if $(ORACLE),--oracle '$(ORACLE)')
+bench: prepare ## Compare with the real plugin and write docs/benchmarks.md; ONLY=<part>, ORACLE='<command that starts it>'
+	$(BIN)/python -m tests.bench $(ONLY:%=--only %) $(if $(ORACLE),--oracle '$(ORACLE)')
 
 record: prepare ## Record anew what the real plugin answers; VERSION=2.19.1 JAVA=/path/to/jdk17/bin/java another version's
 	$(BIN)/python -m tests.conformance.recorder $(if $(VERSION),--version $(VERSION)) $(if $(JAVA),--java $(JAVA))

@@ -35,11 +35,12 @@ class Section:
         """Whether every figure is what is wanted."""
         return all(row.holds for row in self.rows)
 
-    def lines(self) -> list[str]:
-        """Return the section in Markdown."""
+    def lines(self, where: str = "") -> list[str]:
+        """Return the section in Markdown; `where` says on what it was measured, and when."""
         return [
             f"## {self.title}",
             "",
+            *([where, ""] if where else []),
             self.how,
             "",
             f"| figure | ours | {self.other} | wanted | holds |",
