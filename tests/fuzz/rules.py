@@ -11,7 +11,7 @@ import yaml
 
 from .inputs import METHODS
 from .messages import Answer, Message
-from .server_errors import recorded
+from .server_errors import RECORDED, recorded
 
 FORMATS = {
     "application/json": json.loads,
@@ -47,6 +47,8 @@ def problems(message: Message, answer: Answer) -> list[str]:
         body = _parsed(kind, content)
     except Exception as error:
         return [*found, f"the body is no {kind}: {error!r}"]
+    if kind == SMILE and answer.status >= 500 and not any(error.type.encode() in content for error in RECORDED):
+        found.append(f"the plugin gives no such {answer.status}: {content!r}")
     if answer.status >= 400:
         found += _wrong_with_error(message, answer.status, kind, body)
     return found
@@ -82,7 +84,7 @@ def _parsed(kind: str, content: bytes) -> Any:
 
 
 def _wrong_with_error(message: Message, status: int, kind: str, body: Any) -> list[str]:
-    if kind == SMILE:  # which nobody reads here; the same request is sent with another `Accept` often enough
+    if kind == SMILE:  # which nobody reads here
         return []
     if not isinstance(body, dict) or "error" not in body:
         return [f"a {status} without an error"] if status != 408 else []
