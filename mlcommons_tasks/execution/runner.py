@@ -56,7 +56,7 @@ class TaskRunner:
         next_worker_node: Callable[[], str],
         clock: Clock,
         *,
-        at_once: int = 16,
+        at_once: int = 32,
         longest_queue: int = 10_000,
         asks_callers: bool = False,
         handover: Handover | None = None,

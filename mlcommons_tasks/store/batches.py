@@ -18,8 +18,8 @@ from mlcommons_tasks.errors import IndexNotFound, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import translated
 from mlcommons_tasks.wire.rendering import JSON_CONTENT_TYPE, render_json
 
-LINGER_S = 0.005  #: for how long a request waits for more writes, for each that went with the last one
-LONGEST_LINGER_S = 0.1  #: a refresh costs a fifth of it, be it for one write or for many
+LINGER_S = 0.003  #: for how long a request waits for more writes, for each that went with the last one
+LONGEST_LINGER_S = 0.05  #: a refresh costs a fifth of it, be it for one write or for many
 MOST = 1_000  #: documents of one request
 LONGEST = 16 * 1024 * 1024  #: bytes of one request, unless a single document is longer
 ANSWER_S = 30.0
@@ -115,7 +115,8 @@ class Batches:
         self._client = client
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
-        self._sending = threading.Lock()
+        self._is_sending = False
+        self._sent = threading.Condition(self._lock)
         self._linger_s = 0.0
 
     def run(self, write: Write) -> Written:
@@ -129,14 +130,21 @@ class Batches:
         waiting = _Waiting(write)
         with self._lock:
             self._waiting.append(waiting)
-        while not waiting.is_done:
-            with self._sending:
-                if not waiting.is_done:
-                    if self._linger_s:
-                        time.sleep(self._linger_s)
-                    batch = self._taken()
-                    self._send(batch)
-                    self._linger_s = min(LONGEST_LINGER_S, LINGER_S * (len(batch) - 1))
+            while not waiting.is_done and self._is_sending:
+                self._sent.wait()
+            if waiting.is_done:  # another thread sent it
+                return waiting.result()
+            self._is_sending = True
+        try:
+            while not waiting.is_done:
+                time.sleep(self._linger_s)
+                batch = self._taken()
+                self._linger_s = min(LONGEST_LINGER_S, LINGER_S * (len(batch) - 1))
+                self._send(batch)
+        finally:
+            with self._lock:
+                self._is_sending = False
+                self._sent.notify_all()
         return waiting.result()
 
     def _taken(self) -> list[_Waiting]:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.embedded
 
 ACTION = "cluster:admin/opensearch/ml/train"
 STOPS_S = 2.0  #: a cancelled training has so long to end
-AT_ONCE = 20
+AT_ONCE = 36
 
 
 @pytest.fixture(scope="module")
