@@ -125,7 +125,7 @@ def test_a_synchronous_training_stores_a_model_and_no_task(embedded: Client) -> 
 def test_an_asynchronous_training_is_written_three_times_each_seen_at_once(embedded_service: Service) -> None:
     """CREATED, RUNNING and COMPLETED are versions 1, 2 and 3; GET and _search agree on each."""
     client = Client(embedded_service.url)
-    crowd = [client.train_async(long_body(8_000)) for _ in range(48)]
+    crowd = [client.train_async(long_body(20_000)) for _ in range(48)]
     task_id = client.train_async(long_body(60_000))  # it waits for the crowd, so that CREATED can be seen
     got: dict[str, dict[str, Any]] = {}
     found: dict[str, tuple[int, dict[str, Any]]] = {}
