@@ -12,8 +12,18 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, cast
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mlcommons_tasks.clock import SystemClock
 from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, FrameBuilder
@@ -28,7 +38,7 @@ from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQuery
 from tests.services import wait_until
 from tests.unit.doubles import Membership, Trainer
 
-LEASE_S = 0.6
+LEASE_S = 0.4
 SETTLED_S = 30.0
 RANKS = {"CREATED": 0, "RUNNING": 1, "COMPLETED": 2, "FAILED": 2, "CANCELLED": 2}
 BY_QUERY = MLInput("KMEANS", None, SearchQueryDataset(("rows",), {"query": {"match_all": {}}}))
@@ -305,3 +315,17 @@ class LifeCycle(RuleBasedStateMachine):
         assert not self.deleted & tasks.keys()
         assert all(each.get("error") for each in tasks.values() if each["state"] == "FAILED")
         assert self.world.stored_models() == set(self.completed.values())
+
+
+def play(rules: type[LifeCycle], examples: int) -> None:
+    """Play the rules so many times, the same ones each time."""
+    run_state_machine_as_test(
+        rules,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=14,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
+        ),
+    )

@@ -9,8 +9,6 @@ from typing import Any, ClassVar
 
 import opensearchpy
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from mlcommons_tasks.store.batches import Batches
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
@@ -20,7 +18,7 @@ from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, TASK
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.store.upstream import Upstream
-from tests.life_cycle import LifeCycle
+from tests.life_cycle import LifeCycle, play
 from tests.services import start, stopping
 
 OURS = f"{TASK_INDEX},{MODEL_INDEX},{CLUSTER_TASK_INDEX}"
@@ -99,13 +97,4 @@ def test_every_task_ends_on_a_real_node(node_url: str) -> None:
 
         world_of = OnNode
 
-    run_state_machine_as_test(
-        OnThisNode,
-        settings=settings(
-            max_examples=6,
-            stateful_step_count=14,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            derandomize=True,
-        ),
-    )
+    play(OnThisNode, 6)

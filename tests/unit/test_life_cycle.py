@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
-
-from tests.life_cycle import RANKS, LifeCycle
+from tests.life_cycle import RANKS, LifeCycle, play
 from tests.unit.doubles import ClusterTaskIndex, Models, Tasks
 
 
@@ -47,13 +44,4 @@ class InMemoryLifeCycle(LifeCycle):
 
 def test_every_task_ends_once() -> None:
     """Whatever happens to the replicas."""
-    run_state_machine_as_test(
-        InMemoryLifeCycle,
-        settings=settings(
-            max_examples=10,
-            stateful_step_count=14,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            derandomize=True,
-        ),
-    )
+    play(InMemoryLifeCycle, 8)
