@@ -76,26 +76,29 @@ class StateWriter:
         """
         if stored.live.is_lost:
             raise TaskGone
+        # Several threads may end a task: who sees what another wrote last sees what that was, too.
+        expected, before = stored.written, stored.task
         try:
-            after = step(stored.task, self._clock.now_in_millis())
+            after = step(before, self._clock.now_in_millis())
         except IllegalTransition as error:  # close() ended it, and the training was not over yet
-            raise TaskGone(stored.task.state.value) from error
+            raise TaskGone(before.state.value) from error
         while True:
             try:
-                stored.written = self._tasks.update(stored.task_id, stored.task, after, stored.written)
+                written = self._tasks.update(stored.task_id, before, after, expected)
             except IndexNotFound as error:
                 raise TaskGone from error
             except UpstreamError as error:
                 if error.status not in (404, 409):
                     raise
-                if not self._registry.owns(stored.live):
+                if not self._tasks.patiently(lambda: self._registry.owns(stored.live)):
                     raise TaskGone from error
-                found = self._tasks.position(stored.task_id)
+                found = self._tasks.patiently(lambda: self._tasks.position(stored.task_id))
                 if found is None or found.state not in OPEN_STATES:
                     raise TaskGone(found.state if found is not None else None) from error
-                stored.written = found.written
+                expected = found.written
             else:
                 stored.task = after
+                stored.written = written
                 return
 
     def store_model(self, stored: Stored, model: MLModel) -> None:

@@ -109,7 +109,8 @@ class DocumentIndex:
         except UpstreamError as error:
             if error.status != 409 or attempts == 1:
                 raise
-            return self.read(document_id)[1]  # an earlier attempt was stored, its answer was lost
+            # an earlier attempt was stored, its answer was lost
+            return self.until_it_counts(lambda: self.read(document_id), deadline_s=deadline_s)[1]
 
     def update(self, document_id: str, changes: Mapping[str, Any], expected: Written) -> Written:
         """Change a stored document, provided that nobody else did since `expected`; OpenSearch may be away meanwhile.
@@ -130,7 +131,7 @@ class DocumentIndex:
             return self.until_it_counts(write, deadline_s=None)
         except UpstreamError as error:
             if error.status == 409 and attempts > 1:
-                stored, written = self.read(document_id)
+                stored, written = self.until_it_counts(lambda: self.read(document_id), deadline_s=None)
                 if all(stored.get(key) == value for key, value in changes.items()):
                     return written  # likewise
             raise
@@ -316,6 +317,14 @@ class IndexedStore:
     def close(self) -> None:
         """Give up on writes that OpenSearch does not take at once."""
         self._documents.close()
+
+    def patiently(self, action: Callable[[], Result]) -> Result:
+        """Return what `action` gives, repeated while its error is a passing one and this is not closed.
+
+        Raises:
+            TaskPluginError: the last one.
+        """
+        return self._documents.until_it_counts(action, deadline_s=None)
 
     def index_exists(self) -> bool:
         """Say whether anything was ever stored."""

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.clock import SystemClock
@@ -21,6 +21,7 @@ from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.batches import Written
+from mlcommons_tasks.store.connection import until_it_counts
 from mlcommons_tasks.store.tasks import Position
 from mlcommons_tasks.task import MLTask
 from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
@@ -28,6 +29,7 @@ from tests.unit.cluster_index import ClusterTaskIndex
 
 ASKED = MLInput("KMEANS", None, SearchQueryDataset(("i",), {}))
 PATIENCE_S = 10.0
+Result = TypeVar("Result")
 OBEYED_S = 1.0  #: a job that looks at its flag has stopped by then
 
 
@@ -46,7 +48,8 @@ class Tasks:
     fail_next: list[TaskPluginError] = field(default_factory=list)
     before_create: Callable[[], None] = lambda: None
     on_create: Callable[[], None] = lambda: None
-    closed: bool = False
+    fail_reads: list[TaskPluginError] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     ids: Iterator[int] = field(default_factory=itertools.count)
@@ -91,6 +94,8 @@ class Tasks:
     def position(self, task_id: str) -> Position | None:
         """Say where a task stands."""
         with self.lock:
+            if self.fail_reads:
+                raise self.fail_reads.pop(0)
             if task_id not in self.sources:
                 return None
             source = self.sources[task_id]
@@ -109,8 +114,17 @@ class Tasks:
             self._put(task_id, {**self.sources.get(task_id, {}), **changes})
 
     def close(self) -> None:
-        """Note it."""
-        self.closed = True
+        """Give up on what does not work at once."""
+        self.closing.set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was."""
+        return self.closing.is_set()
+
+    def patiently(self, action: Callable[[], Result]) -> Result:
+        """Repeat what fails for the moment."""
+        return until_it_counts(action, deadline_s=None, closing=self.closing)
 
     def _put(self, task_id: str, source: dict[str, Any]) -> None:
         self.sources[task_id] = source
