@@ -24,7 +24,7 @@ from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.registry import LEASE_S, Registry
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.states import OPEN_STATES, Stored
-from mlcommons_tasks.store.cluster_tasks import NOBODY, ClusterTaskStore, Unfinished
+from mlcommons_tasks.store.cluster_tasks import MOST_RUNNING, NOBODY, ClusterTaskStore, Unfinished
 from mlcommons_tasks.store.connection import until_it_counts
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
@@ -39,6 +39,7 @@ LOOK_S = 1.0  #: how often it looks where others may hand over theirs
 AT_A_TIME = 100  #: trainings taken over with one request: other processes want some too
 THREADS = 32  #: that do so: their writes go together
 UNKNOWN = "what it trained is not known"
+UNREADABLE = "what was written down of it cannot be read"
 
 
 class Recovery:
@@ -93,6 +94,7 @@ class Recovery:
         Raises:
             StoreUnavailable, UpstreamError: OpenSearch does not say.
         """
+        self._take_what_was_left()
         leases, busy = self._store.leases()
         others = (leases.keys() | busy) - {self._registry.owner}
         self._pause_s = min(LOOK_S, self._lease_s / LOOKS) if others else self._lease_s / LOOKS
@@ -125,14 +127,33 @@ class Recovery:
         found = self._store.unfinished_of(dead, AT_A_TIME * 4)
         if not found:
             return False
-        chosen = random.sample(found, min(AT_A_TIME, len(found)))  # others look at the same time
+        self._take(random.sample(found, min(AT_A_TIME, len(found))))  # others look at the same time
+        return True
+
+    def _take_what_was_left(self) -> None:
+        """Go on with what this process took over, or could not end, when OpenSearch failed it."""
+        left = self._registry.left()
+        try:
+            while left and not self._closing.is_set():
+                found = self._store.unfinished_of([self._registry.owner], MOST_RUNNING)
+                some = [each for each in found if each.document_id in left][:AT_A_TIME]
+                left = left & {each.document_id for each in found} - {each.document_id for each in some}
+                self._take(some)
+        except BaseException:
+            self._registry.leave_all(left)
+            raise
+
+    def _take(self, chosen: list[Unfinished]) -> None:
         owners = {each.document_id: each.task.owner for each in chosen}
-        taken = self._store.claim(chosen, self._registry.owner)
+        try:
+            taken = self._store.claim(chosen, self._registry.owner)
+        except BaseException:
+            self._registry.leave_all(owners)  # some may be ours now: an answer is lost more easily than a write
+            raise
         if taken:
             log.warning("%d trainings of %s are taken over", len(taken), ", ".join(sorted(set(owners.values()))))
             with ThreadPoolExecutor(min(THREADS, len(taken)), thread_name_prefix="take-over") as threads:
                 list(threads.map(lambda each: self._take_over(each, owners[each.document_id]), taken))
-        return True
 
     def _take_over(self, training: Unfinished, owner: str) -> None:
         live = self._registry.adopt(training.task, training.recipe)
@@ -143,7 +164,10 @@ class Recovery:
                 self._go_on(live, training.task.ml_task_id, owner)
         except TaskPluginError as error:
             log.warning("training %s is left to whoever comes next: %s", live.key, error)
-            self._registry.lose(live)
+            self._registry.leave(live)
+        except Exception:
+            log.exception("training %s could not be taken over", live.key)
+            self._registry.leave(live)
 
     def _go_on(self, live: LiveTask, task_id: str, owner: str) -> None:
         """Do what is left to do for a task.
@@ -163,7 +187,15 @@ class Recovery:
         if recipe is not None and self._patiently(lambda: self._models.exists(recipe.model_id)):
             self._runner.finish(stored)
         elif recipe is not None and recipe.body is not None:
-            self._runner.resume(stored, parse_ml_input(recipe.algorithm, recipe.body.encode()))
+            try:
+                ml_input = parse_ml_input(recipe.algorithm, recipe.body.encode())
+            except Exception as error:
+                log.exception("task %s was written down as nobody can read it", task_id)
+                self._runner.give_up(
+                    stored, f"replica {owner} stopped before the training ended, and {UNREADABLE}: {error}"
+                )
+            else:
+                self._runner.resume(stored, ml_input)
         else:
             obstacle = (recipe.obstacle if recipe else None) or UNKNOWN
             self._runner.give_up(stored, f"replica {owner} stopped before the training ended, and {obstacle}")

@@ -59,6 +59,7 @@ class Registry:
         self._lease_until = 0
         self._renewed_at = time.monotonic()  #: when OpenSearch was last told that this process lives
         self._threads: list[threading.Thread] = []
+        self._left: set[str] = set()  #: what is this process's by its documents, and nobody works on
         self._closing = threading.Event()
         self._idle = threading.Condition(self._lock)
 
@@ -119,12 +120,30 @@ class Registry:
         """Give up a training that another process has taken over, or shall: no more is written of it here."""
         with self._lock:
             live.is_lost = True
+            if self._live.get(live.key) not in (live, None):  # it came back to this process, as another record
+                return
             for known in (self._live, self._announced, self._whole, self._part):
                 known.pop(live.key, None)
             self._failed.discard(live.key)
             self._idle.notify_all()
         log.info("training %s is another process's now", live.key)
         live.lose()
+
+    def leave(self, live: LiveTask) -> None:
+        """Give up a training that is still this process's: whoever looks for what is left behind goes on with it."""
+        self.lose(live)
+        self.leave_all([live.key])
+
+    def leave_all(self, keys: Iterable[str]) -> None:
+        """Take note of trainings that may be this process's by their documents, and that nobody works on."""
+        with self._lock:
+            self._left.update(keys)
+
+    def left(self) -> set[str]:
+        """Return those, and forget them."""
+        with self._lock:
+            left, self._left = self._left - self._live.keys(), set()
+        return left
 
     def announce(self, live: LiveTask) -> None:
         """Let the other replicas know of a training; `await_written` waits until they do."""
@@ -262,24 +281,18 @@ class Registry:
                 self._writing = set(whole) | set(part)
                 renews = self._lease_until - self._renew_s * 1000 < self._clock.now_in_millis()
                 if renews:
-                    whole = {**whole, self.owner: self._renewed()}
-                renews = self.owner in whole
+                    whole[self.owner] = self._renewed()
                 is_crowded = len(whole) + len(part) + len(gone) > 1
             written = False
-            began = time.monotonic()
             with self._kept_going("what runs here could not be written for the other replicas"):
-                for key in self._let_go_of_lost():
-                    whole.pop(key, None)
-                    part.pop(key, None)
                 until_it_counts(
-                    lambda whole=whole, part=part, gone=gone: self._store.write(whole, part, gone),  # type: ignore[misc]
+                    lambda whole=whole, part=part, gone=gone: self._attempt(whole, part, gone),  # type: ignore[misc]
                     deadline_s=WRITE_DEADLINE_S,
                     closing=self._closing,
                 )
                 written = True
             with self._lock:
                 if written:
-                    self._renewed_at = began if renews else self._renewed_at
                     self._failed -= self._writing
                 else:
                     self._failed |= self._writing | gone
@@ -288,6 +301,17 @@ class Registry:
                 self._writing = set()
                 self._forget_ended()
                 self._idle.notify_all()
+
+    def _attempt(self, whole: dict[str, Any], part: dict[str, Any], gone: set[str]) -> None:
+        """Write what is still ours: attempts may lie further apart than a lease is long."""
+        began = time.monotonic()
+        for key in self._let_go_of_lost():
+            whole.pop(key, None)
+            part.pop(key, None)
+        if renews := self.owner in whole:
+            whole[self.owner] = self._renewed()
+        self._store.write(whole, part, gone)
+        self._renewed_at = began if renews else self._renewed_at
 
     @property
     def _renew_s(self) -> float:

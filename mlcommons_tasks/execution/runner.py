@@ -186,6 +186,7 @@ class TaskRunner:
         self._states.fail(stored, reason)
 
     def _submit(self, stored: Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
+        stored.ml_input = ml_input
         with self._lock:
             future = None if self._closing else self._threads.submit(self._run, stored, ml_input, caller)
             if future is not None:
@@ -194,8 +195,7 @@ class TaskRunner:
             self._queue.leave()
             self._states.fail(stored, STOPPED)
         else:
-            stored.ml_input = ml_input
-            future.add_done_callback(lambda _: self._forget(stored.task_id))
+            future.add_done_callback(lambda _: self._forget(stored))
             stored.live.cancellation.on_cancel(lambda: self._cancel_waiting(stored, future))
 
     @property
@@ -302,10 +302,11 @@ class TaskRunner:
             with contextlib.suppress(RuntimeError):  # the service has stopped
                 self._after.submit(self._states.say_cancelled, stored)
 
-    def _forget(self, task_id: str) -> None:
+    def _forget(self, stored: Stored) -> None:
         self._queue.leave()
         with self._lock:
-            self._open.pop(task_id, None)
+            if stored.task_id in self._open and self._open[stored.task_id][0] is stored:  # it may have come back
+                del self._open[stored.task_id]
 
 
 def describe(ml_input: MLInput) -> str:

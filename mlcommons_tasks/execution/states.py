@@ -133,8 +133,9 @@ class StateWriter:
             return
         except TaskPluginError as error:
             log.error("task %s could not be ended as FAILED (%s): %s", stored.task_id, reason, error)  # noqa: TRY400
-        else:
-            self._discard_model(stored)
+            self._registry.leave(stored.live)  # once it is said to be over, nobody would look for it
+            return
+        self._discard_model(stored)
         self._registry.end(stored.live, TaskState.FAILED, Outcome(error={"type": kind, "reason": reason}))
 
     def drop(self, stored: Stored, state: str | None) -> None:
