@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mlcommons_tasks import __version__
-from tests.bench import cluster_tasks, faults, idle, inputs, polling, proxy, starts
+from tests.bench import cluster_tasks, costs, faults, idle, inputs, polling, proxy, soak, starts, trainings
 from tests.bench.report import Section
 from tests.bench.servers import PLUGIN
 
@@ -26,6 +26,9 @@ PARTS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "inputs": inputs.measure,
     "polling": polling.measure,
     "idle": idle.measure,
+    "costs": costs.measure,
+    "trainings": trainings.measure,
+    "soak": soak.measure,
     "faults": faults.measure,
 }
 
@@ -43,6 +46,7 @@ def main() -> int:
     parser.add_argument("--oracle", default=PLUGIN, help='a command that prints a JSON line with "url"')
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", action="append", choices=PARTS, help="measure this part; may be given again")
+    parser.add_argument("--soak-seconds", type=float, default=soak.SOAK_S)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks.md")
     options = parser.parse_args()
 
