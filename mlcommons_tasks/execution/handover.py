@@ -15,7 +15,7 @@ from mlcommons_tasks.cluster_task import Recipe
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.states import Stored
-from mlcommons_tasks.store.cluster_tasks import NOBODY, ClusterTaskStore, task_document
+from mlcommons_tasks.store.cluster_tasks import MOST_RUNNING, NOBODY, ClusterTaskStore, task_document
 from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput
 from mlcommons_tasks.wire.ml_payload import ml_payload
 
@@ -46,7 +46,8 @@ def recipe_of(ml_input: MLInput, model_id: str, *, asks_callers: bool) -> Recipe
 def _written_down(ml_input: MLInput, model_id: str) -> Recipe:
     try:
         return Recipe(model_id, ml_input.function_name, body=ml_payload(ml_input))
-    except ValueError:
+    except Exception as error:
+        log.info("a request cannot be written down: %s", error)
         return Recipe(model_id, ml_input.function_name, obstacle=NOT_WRITABLE)
 
 
@@ -83,6 +84,8 @@ class Handover:
             taken = self._await_takers(set(offered))
         except TaskPluginError as error:
             log.warning("trainings could not be handed over: %s", error)
+        except Exception:
+            log.exception("trainings could not be handed over")
         untaken = {key: pair for key, pair in offered.items() if key not in taken}
         return left | dict.fromkeys(self._taken_back(untaken), reason)
 
@@ -128,8 +131,10 @@ class Handover:
             return []
         ours = set(untaken)
         try:
-            found = [each for each in self._store.unfinished_of([NOBODY], len(ours)) if each.document_id in ours]
-            ours = {each.document_id for each in self._store.claim(found, self._registry.owner)}
+            found = [each for each in self._store.unfinished_of([NOBODY], MOST_RUNNING) if each.document_id in ours]
+            self._store.claim(found, self._registry.owner)
+            owners = self._store.owners_of(ours)  # the offer may not have been written, or a part of it
+            ours = {key for key in ours if owners.get(key, self._registry.owner) == self._registry.owner}
         except TaskPluginError as error:
             log.warning("trainings that nobody took could not be taken back: %s", error)
         back = []

@@ -37,6 +37,7 @@ Result = TypeVar("Result")
 LOOKS = 5  #: how often in the time of a lease a process looks for trainings of the dead
 LOOK_S = 1.0  #: how often it looks where others may hand over theirs
 AT_A_TIME = 100  #: trainings taken over with one request: other processes want some too
+CLOSE_S = 2.0  #: how long the end waits for a takeover: the trainings of this process have to be ended as well
 THREADS = 32  #: that do so: their writes go together
 UNKNOWN = "what it trained is not known"
 UNREADABLE = "what was written down of it cannot be read"
@@ -77,7 +78,7 @@ class Recovery:
         """Take over no more."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join(self._lease_s)
+            self._thread.join(min(CLOSE_S, self._lease_s))
 
     def _keep_looking(self) -> None:
         while not self._closing.wait(self._pause_s * random.uniform(0.8, 1.0)):  # noqa: S311  # no two at once

@@ -36,6 +36,7 @@ from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQuery
 log = logging.getLogger(__name__)
 
 STOPPED = "the service stopped before the training ended"
+ENDING_S = 4.0  #: how long the end of tasks that wait may take at least, with an offer to other processes
 ENDED_AT_ONCE = 16  #: how many tasks are written at the same time when the service stops
 
 
@@ -236,10 +237,13 @@ class TaskRunner:
         running = {future: stored for stored, future in unfinished if not future.cancel()}
         waiting = [stored for stored, future in unfinished if future.cancelled()]
         self._threads.shutdown(wait=False)
-        self._end_all(waiting)
+        ending = threading.Thread(target=self._end_all, args=(waiting,), name="ending")  # OpenSearch may be away
+        ending.start()
         late = wait(running, timeout=max(0.0, until - time.monotonic())).not_done
+        ending.join(max(ENDING_S, until - time.monotonic()))
         self._tasks.close()
         self._models.close()
+        ending.join()
         self._end_all([running[future] for future in late])
         for future in late:
             running[future].live.cancellation.cancel()  # nobody waits for their data or their fits
