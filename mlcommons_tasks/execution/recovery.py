@@ -202,9 +202,12 @@ class Recovery:
             self._runner.give_up(stored, f"replica {owner} stopped before the training ended, and {obstacle}")
 
     def _note_end(self, live: LiveTask, source: dict[str, Any] | None) -> None:
-        """Write down what became of a training whose task was ended, and leave no model that it does not name."""
+        """Write down what became of a training whose task was ended, and leave no model that it does not name.
+
+        Of a task that is gone nobody knows whether it named one: it may have been deleted once it was COMPLETED.
+        """
         ended = source or {}
-        if live.recipe is not None and ended.get("model_id") != live.recipe.model_id:
+        if source is not None and live.recipe is not None and ended.get("model_id") != live.recipe.model_id:
             model_id = live.recipe.model_id
             with contextlib.suppress(TaskPluginError):
                 self._models.discard(model_id)

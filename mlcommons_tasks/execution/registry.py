@@ -279,7 +279,7 @@ class Registry:
                 whole, part, gone = self._whole, self._part, self._gone
                 self._whole, self._part, self._gone = {}, {}, set()
                 self._writing = set(whole) | set(part)
-                renews = self._lease_until - self._renew_s * 1000 < self._clock.now_in_millis()
+                renews = self._lease_until - self.renew_s * 1000 < self._clock.now_in_millis()
                 if renews:
                     whole[self.owner] = self._renewed()
                 is_crowded = len(whole) + len(part) + len(gone) > 1
@@ -314,7 +314,8 @@ class Registry:
         self._renewed_at = began if renews else self._renewed_at
 
     @property
-    def _renew_s(self) -> float:
+    def renew_s(self) -> float:
+        """How often this process says that it lives: nobody takes anything over from one that did so just now."""
         return self._lease_s / RENEWALS
 
     def _let_go_of_lost(self) -> set[str]:
@@ -359,7 +360,7 @@ class Registry:
         while True:
             with self._lock:
                 self._changed.wait_for(lambda: self._live or self._failed or self._closing.is_set())
-            if self._closing.wait(min(LOOK_S, self._renew_s / 2)):  # a training that is over by then is never announced
+            if self._closing.wait(min(LOOK_S, self.renew_s / 2)):  # a training that is over by then is never announced
                 return
             with self._lock:
                 running = [live for live in self._live.values() if not live.snapshot().completed]
@@ -372,7 +373,7 @@ class Registry:
                         late = True
                     else:
                         late |= self._note_changes(live)
-                due = self._lease_until - (self._lease_s - self._renew_s) * 1000 < self._clock.now_in_millis()
+                due = self._lease_until - (self._lease_s - self.renew_s) * 1000 < self._clock.now_in_millis()
                 if running and due:
                     self._whole[self.owner] = self._renewed()
                 if late or (running and due):

@@ -28,6 +28,8 @@ from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.states import StateWriter, Stored, TaskCancelled, TaskGone
 from mlcommons_tasks.execution.training import Trainer
 from mlcommons_tasks.model import MLModel
+from mlcommons_tasks.store.batches import Written
+from mlcommons_tasks.store.connection import is_passing
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.task import FunctionName, InputType, MLTask, TaskState
@@ -35,7 +37,9 @@ from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQuery
 
 log = logging.getLogger(__name__)
 
+NOT_KNOWN = Written(0, 1)  #: where a task was put of which OpenSearch did not say it
 STOPPED = "the service stopped before the training ended"
+SLEPT = "the service was silent for so long that it was taken for dead, while the task was stored"
 ENDING_S = 4.0  #: how long the end of tasks that wait may take at least, with an offer to other processes
 ENDED_AT_ONCE = 16  #: how many tasks are written at the same time when the service stops
 
@@ -150,15 +154,29 @@ class TaskRunner:
         description = f"ml_task[{task_id}], {describe(ml_input)}"
         recipe = recipe_of(ml_input, self._models.new_id(), asks_callers=self._asks_callers)
         live = self._registry.open(task.worker_node[0], description, task_headers, task_id, recipe)
+        began = time.monotonic()
         self._registry.announce(live)
         try:
             if not self._registry.await_written(live):
                 raise StatusError("OpenSearch does not take the task: what runs here could not be written down", 503)
             written = self._tasks.create(task_id, task)
-        except BaseException:
-            self._registry.forget(live)
+        except BaseException as error:
+            if isinstance(error, TaskPluginError) and is_passing(error):  # it may have been stored all the same
+                self._disown(Stored(task_id, task, NOT_KNOWN, live, recipe.model_id), error)
+            else:
+                self._registry.forget(live)
             raise
-        return Stored(task_id, task, written, live, recipe.model_id)
+        stored = Stored(task_id, task, written, live, recipe.model_id)
+        if time.monotonic() - began > self._registry.renew_s:
+            self._states.end_if_nobody_has(stored, SLEPT)
+        return stored
+
+    def _disown(self, stored: Stored, error: TaskPluginError) -> None:
+        """End a task whose caller was told that it could not be stored, once OpenSearch says whether it was."""
+        try:
+            self._after.submit(self._states.fail, stored, error.reason or type(error).__name__, error.type)
+        except RuntimeError:  # the service has stopped
+            self._registry.leave(stored.live)
 
     def fence(self, stored: Stored) -> bool:
         """Write a task that another process had, so that nothing that one writes counts; False if it has ended."""

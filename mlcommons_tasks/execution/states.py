@@ -107,12 +107,13 @@ class StateWriter:
         Raises:
             TaskPluginError: OpenSearch refuses it, or the service stops.
         """
-        stored.has_model = True
+        had_one, stored.has_model = stored.has_model, True
         try:
             self._models.create(stored.model_id, model, patient=True)
         except UpstreamError as error:
-            if error.status != 409:  # the process that had the task before stored it
+            if error.status != 409:
                 raise
+            stored.has_model = had_one  # another process stored it, whose it is unless that had the task before
 
     def complete(self, stored: Stored) -> None:
         """Write down that a task has its model.
@@ -137,6 +138,17 @@ class StateWriter:
             return
         self._discard_model(stored)
         self._registry.end(stored.live, TaskState.FAILED, Outcome(error={"type": kind, "reason": reason}))
+
+    def end_if_nobody_has(self, stored: Stored, reason: str) -> None:
+        """End a task that was taken over before it was stored: who did that found none, and will not look again."""
+        failed = stored.task.failed(reason, self._clock.now_in_millis())
+        try:
+            if self._tasks.patiently(lambda: self._registry.owns(stored.live)):
+                return
+            self._tasks.update(stored.task_id, stored.task, failed, stored.written)
+        except TaskPluginError as error:
+            if error.status not in (404, 409):  # or it was found
+                log.error("task %s, which may be nobody's, could not be ended: %s", stored.task_id, error)  # noqa: TRY400
 
     def drop(self, stored: Stored, state: str | None) -> None:
         """Leave nothing of a training whose task was deleted, or ended as `state`, or taken over, by somebody else."""

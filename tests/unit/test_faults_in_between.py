@@ -55,3 +55,17 @@ def test_two_threads_end_a_task_once(house: House, monkeypatch: pytest.MonkeyPat
     assert house.end(task_id) == ["CREATED", "RUNNING", "FAILED"]
     assert house.models.by_id == {}
     assert isinstance(stored.written, Written)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_task_whose_caller_was_told_that_it_could_not_be_stored(house: House, *, stored: bool) -> None:
+    """It may have been, for only the answer was lost; it does not stay CREATED."""
+
+    def cut() -> None:
+        raise StoreUnavailable("cut in mid reply")
+
+    setattr(house.tasks, "on_create" if stored else "before_create", cut)
+    with pytest.raises(StoreUnavailable):
+        house.begin()
+    wait_until(lambda: not house.registry.has_running, deadline_s=PATIENCE_S, what="the end of its trace")
+    assert house.tasks.states == ({"task-0": ["CREATED", "FAILED"]} if stored else {})
