@@ -76,6 +76,7 @@ def _where_secured() -> Iterator[Probe]:
     yield Probe("cluster:monitor/nodes/stats", "GET", "/_nodes/stats/jvm?filter_path=cluster_name")
     body = cluster_task_index_body()  # some things can be found out only of an index that is there
     yield Probe(f"indices:admin/create on {CLUSTER_TASK_INDEX}", "PUT", f"/{CLUSTER_TASK_INDEX}", body)
+    yield Probe(f"indices:admin/refresh* on {CLUSTER_TASK_INDEX}", "POST", f"/{CLUSTER_TASK_INDEX}/_refresh")
     for index in INDICES:
         document = f"/{index}/_doc/{NOBODY}"
         alias = "require_alias=true"  # which none of them is

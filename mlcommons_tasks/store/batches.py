@@ -43,14 +43,14 @@ class Index(Protocol):
 
     name: str
 
-    def ensure(self) -> None:
-        """Create it unless it is there."""
+    def ensure(self) -> str:
+        """Create it unless it is there; return what tells it from others of its name."""
 
-    def exists(self) -> bool:
-        """Say whether it is there."""
+    def identity(self) -> str | None:
+        """Return what tells it from others of its name, None if it is missing."""
 
-    def mend(self) -> None:
-        """Give it its mapping if it has none: it went just before a write, which brought it back bare."""
+    def mend(self, seen: str) -> None:
+        """Give it its mapping if it is not the one that was seen: a write has brought it back bare."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,9 @@ class Batches:
 
     def _send(self, batch: list[_Waiting]) -> None:
         try:
-            ready = self._with_their_indices(batch)
+            ready, seen = self._with_their_indices(batch)
             if ready:
-                self._answer(ready, self._bulk(ready))
+                self._answer(ready, self._bulk(ready), seen)
         except BaseException as error:
             for each in batch:
                 if not each.is_done:
@@ -171,23 +171,25 @@ class Batches:
             if not isinstance(error, TaskPluginError):
                 raise
 
-    def _with_their_indices(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
-        """Return the writes whose index is there; the others are told why it is not."""
+    def _with_their_indices(self, batch: Sequence[_Waiting]) -> tuple[list[_Waiting], dict[str, str]]:
+        """Return the writes whose index is there, and which it is; the others are told why it is not."""
         ready: list[_Waiting] = []
+        seen: dict[str, str] = {}
         for name in dict.fromkeys(each.write.index.name for each in batch):
             of_index = [each for each in batch if each.write.index.name == name]
             index = of_index[0].write.index
             try:
-                if any(isinstance(each.write, Create) for each in of_index):
-                    index.ensure()
-                elif not index.exists():  # an update would bring it back, empty and without its mapping
+                makes = any(isinstance(each.write, Create) for each in of_index)
+                identity = index.ensure() if makes else index.identity()
+                if identity is None:  # an update would bring it back, empty and without its mapping
                     raise IndexNotFound(name)
+                seen[name] = identity
             except TaskPluginError as error:
                 for each in of_index:
                     each.error = error
             else:
                 ready += of_index
-        return ready
+        return ready, seen
 
     def _bulk(self, batch: Sequence[_Waiting]) -> list[Mapping[str, Any]]:
         with translated():
@@ -199,7 +201,7 @@ class Batches:
             )
         return [result for item in answer["items"] for result in item.values()]
 
-    def _answer(self, batch: Sequence[_Waiting], results: Sequence[Mapping[str, Any]]) -> None:
+    def _answer(self, batch: Sequence[_Waiting], results: Sequence[Mapping[str, Any]], seen: Mapping[str, str]) -> None:
         bare: dict[str, Index] = {}
         for each, result in zip(batch, results, strict=True):
             error = error_of_result(result)
@@ -213,8 +215,8 @@ class Batches:
                 each.written = Written.of(result)
             else:
                 each.error = error
-        for index in bare.values():
-            index.mend()
+        for name, index in bare.items():
+            index.mend(seen[name])
 
 
 def error_of_result(result: Mapping[str, Any]) -> UpstreamError | None:

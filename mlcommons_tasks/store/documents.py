@@ -72,22 +72,42 @@ class DocumentIndex:
         """
         return until_it_counts(action, deadline_s=deadline_s, closing=self._closing)
 
-    def ensure(self) -> None:
+    def ensure(self) -> str:
         """Create the index with its mapping unless it is there; bring up an older mapping, once.
+
+        Returns what tells the index from others of its name.
 
         Raises:
             StoreUnavailable, UpstreamError: it could not be created, or brought up.
         """
-        with translated():
-            is_there = self._client.indices.exists(index=self.name)
-        if is_there:
-            return self._upgrade.run()
+        if (uuid := self._uuid()) is not None:
+            self._upgrade.run()
+            return uuid
         try:
             with translated():
                 self._client.indices.create(index=self.name, body=dict(self._body))
         except UpstreamError as error:
             if error.type != "resource_already_exists_exception":
                 raise
+        return self._uuid() or ""
+
+    def identity(self) -> str | None:
+        """Return what tells the index from others of its name, None if it is missing.
+
+        Raises:
+            StoreUnavailable: OpenSearch does not know yet, or cannot be reached.
+            UpstreamError: it does not say.
+        """
+        uuid = self._uuid()
+        return self._uuid() if uuid is None and self.exists() else uuid
+
+    def _uuid(self) -> str | None:
+        try:
+            with translated():
+                found = self._client.indices.get(index=self.name, params={"filter_path": "*.settings.index.uuid"})
+        except IndexNotFound:
+            return None
+        return next((str(each["settings"]["index"]["uuid"]) for each in found.values()), "")
 
     def create(
         self, document_id: str, source: Mapping[str, Any], *, deadline_s: float | None = CREATE_DEADLINE_S
@@ -102,7 +122,12 @@ class DocumentIndex:
         def write() -> Written:
             nonlocal attempts
             attempts += 1
-            return self._batches.run(Create(self, document_id, source))
+            try:
+                return self._batches.run(Create(self, document_id, source))
+            except UpstreamError as error:
+                if error.type == IndexNotFound.type:  # it was deleted after it was looked at
+                    raise StoreUnavailable(error.reason) from error
+                raise
 
         try:
             return self.until_it_counts(write, deadline_s=deadline_s)
@@ -169,24 +194,29 @@ class DocumentIndex:
             operations += [{"update": where}, {"doc": dict(change)}]
         if not operations:
             return []
+        seen = self.identity()
+        if seen is None:  # updates would bring it back, empty and without its mapping
+            return list(changes)
         with translated():
             answer = self._client.bulk(index=self.name, body=operations, params={"refresh": "true"})
         results = [item["update"] for item in answer["items"]]
         if any(result["status"] == 404 for result in results):
-            self.mend()
+            self.mend(seen)
         raise_failure(result for result in results if result["status"] not in (404, 409))
         return [result["_id"] for result in results if result["status"] in (404, 409)]
 
-    def mend(self) -> None:
-        """Give the index its mapping if it has none: it went just before a write, which brought it back bare.
+    def mend(self, seen: str) -> None:
+        """Give the index its mapping if it is not the one that was seen: that went, and a write brought it back bare.
 
         One whose first documents were given a mapping by OpenSearch's guess is made anew, with these documents.
         """
         wanted = self._body["mappings"]
-        with contextlib.suppress(TaskPluginError), translated():
+        with contextlib.suppress(TaskPluginError, KeyError), translated():  # KeyError: it is an alias, and not ours
+            if self._uuid() in (seen, None):
+                return
             found = self._client.indices.get_mapping(index=self.name)[self.name]["mappings"]
             if "_meta" in found or wanted["properties"].keys() <= found.get("properties", {}).keys():
-                return  # somebody made it so, if only of another version
+                return  # somebody else has made it anew
             replicas = {"auto_expand_replicas": self._body["settings"]["index"]["auto_expand_replicas"]}
             try:
                 self._client.indices.put_mapping(index=self.name, body=wanted)

@@ -51,8 +51,8 @@ class IndexUpgrade:
 def bring_up(client: opensearchpy.OpenSearch, name: str, body: Mapping[str, Any]) -> None:
     """Put the mapping of `body` on an index that has an older one, and then the setting that can still be changed.
 
-    The plugin leaves an index that has no mapping at all as it is, and OpenSearch then guesses one from the first
-    document; here it gets ours, for it is what a write leaves behind that came just after the index was deleted.
+    One that was made without a mapping stays as it is, as with the plugin: OpenSearch guesses one from its first
+    document. One that was made with an empty mapping has an older one.
 
     Raises:
         IndexNotFound: it is not there.
@@ -62,9 +62,17 @@ def bring_up(client: opensearchpy.OpenSearch, name: str, body: Mapping[str, Any]
         found = client.indices.get_mapping(index=name).get(name)
         if found is None or schema_version(found["mappings"]) >= schema_version(body["mappings"]):
             return
+        if not found["mappings"] and not _has_mapping(client, name):
+            return
         client.indices.put_mapping(index=name, body=dict(body["mappings"]))
         replicas = body["settings"]["index"]["auto_expand_replicas"]
         client.indices.put_settings(index=name, body={"index": {"auto_expand_replicas": replicas}})
+
+
+def _has_mapping(client: opensearchpy.OpenSearch, name: str) -> bool:
+    """Say whether an index was made with a mapping, if only an empty one; what `_mapping` gives does not tell."""
+    state = client.cluster.state(metric="metadata", index=name)
+    return any(each.get("mappings") for each in state.get("metadata", {}).get("indices", {}).values())
 
 
 def schema_version(mappings: Mapping[str, Any]) -> int:

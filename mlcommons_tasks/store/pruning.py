@@ -60,6 +60,7 @@ class Pruner:
         body = wanted.extra(seq_no_primary_term=True, track_total_hits=False, _source=False)[0:AT_ONCE].to_dict()
         with translated():
             try:
+                self._client.indices.refresh(index=index)  # not every write to it does
                 hits = self._client.search(index=index, body=body)["hits"]["hits"]
             except opensearchpy.NotFoundError:  # nothing was ever stored
                 return 0

@@ -251,7 +251,9 @@ def test_who_may_cancel_does(running: Running) -> None:
     client = running.callers.of("tasks_canceller")
     assert client.ok("POST", f"/_tasks/{running.cluster_id}/_cancel")["nodes"]
     wait_until(lambda: running.state == "CANCELLED", what="the cancellation")
-    assert client.ok("DELETE", f"/_tasks/{running.cluster_id}") == {"acknowledged": True}
+    path = f"/_tasks/{running.cluster_id}"
+    wait_until(lambda: client.ok("GET", path)["completed"], what="the end of the training")
+    assert client.ok("DELETE", path) == {"acknowledged": True}
 
 
 def test_asking_whether_one_may_cancels_nothing(running: Running) -> None:

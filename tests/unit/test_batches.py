@@ -26,15 +26,17 @@ class Index:
         self.error = error
         self.mended = 0
 
-    def ensure(self) -> None:
+    def ensure(self) -> str:
         if self.error is not None:
             raise self.error
         self.is_there = True
+        return "uuid"
 
-    def exists(self) -> bool:
-        return self.is_there
+    def identity(self) -> str | None:
+        return "uuid" if self.is_there else None
 
-    def mend(self) -> None:
+    def mend(self, seen: str) -> None:
+        assert seen == "uuid"
         self.mended += 1
 
 

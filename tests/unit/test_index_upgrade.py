@@ -49,6 +49,12 @@ class Client:
 
     def __init__(self, mappings: Mapping[str, Any] | None) -> None:
         self.indices = Indices(mappings)
+        self.made_with: dict[str, Any] = {"_doc": {}}  #: what the cluster's state has as its mapping
+        self.cluster = self
+
+    def state(self, *, metric: str, index: str) -> dict[str, Any]:
+        assert metric == "metadata"
+        return {"metadata": {"indices": {index: {"mappings": self.made_with}}}}
 
 
 def client_with(mappings: Mapping[str, Any] | None) -> Any:
@@ -106,6 +112,14 @@ def test_it_is_asked_once() -> None:
         upgrade.run()
 
     assert client.indices.asked == ["get_mapping", "put_mapping", "put_settings"]
+
+
+def test_an_index_that_was_made_without_a_mapping_is_left_alone() -> None:
+    """OpenSearch guesses one from its first document, as it does beside the plugin."""
+    client = client_with({})
+    client.made_with = {}
+    IndexUpgrade(TASK_INDEX, BODY, client).run()
+    assert client.indices.asked == ["get_mapping"]
 
 
 def test_a_failure_is_said_each_time() -> None:

@@ -64,10 +64,10 @@ def tasks_at(server: Server) -> TaskStore:
 
 
 def test_a_running_task_is_cancelled(server: Server) -> None:
-    """One request that reads, one that writes."""
+    """One request that reads, one that sees that the index is there, one that writes."""
     server.answers = {"_mget": [{"docs": [RUNNING]}], "_bulk": [UPDATED]}
     assert tasks_at(server).cancel(["t"], 1) == {"t"}
-    assert server.asked == ["POST _mget", "POST _bulk"]
+    assert server.asked == ["POST _mget", f"GET {TASK_INDEX}", "POST _bulk"]
 
 
 def test_a_cancelled_task_is_not_written_again(server: Server) -> None:
@@ -117,6 +117,7 @@ def test_an_index_that_a_cancellation_brought_back_gets_its_mapping(server: Serv
     server.answers = {
         "_mget": [{"docs": [RUNNING]}, {"docs": [{"_id": "t", "found": False}]}],
         "_bulk": [MISSING],
+        TASK_INDEX: [{TASK_INDEX: {"settings": {"index": {"uuid": uuid}}}} for uuid in ("one", "another")],
         "_mapping": [{TASK_INDEX: {"mappings": {}}}],
     }
     assert tasks_at(server).cancel(["t"], 1) == {"t"}

@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -224,8 +224,9 @@ def test_a_task_is_stored_with_one_node_as_a_text_before_2_5() -> None:
     stored: list[Any] = []
 
     class Client:
-        exists, get_mapping = staticmethod(lambda index: True), staticmethod(lambda index: {})
-        indices = type("Indices", (), {"exists": exists, "get_mapping": get_mapping})
+        known: ClassVar[dict[str, Any]] = {"settings": {"index": {"uuid": "one"}}}
+        get, get_mapping = staticmethod(lambda index, params: {index: Client.known}), staticmethod(lambda index: {})
+        indices = type("Indices", (), {"get": get, "get_mapping": get_mapping})
 
         @staticmethod
         def bulk(**asked: Any) -> dict[str, Any]:
