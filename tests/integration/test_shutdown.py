@@ -116,11 +116,12 @@ def test_it_goes_while_opensearch_is_away(played: tuple[Stage, FaultProxy]) -> N
     """With nobody to write to it ends in time all the same; its tasks are taken over after its lease."""
     stage, proxy = played
     running = stage.serve(*flags())
-    crowd = stage.started([crowds.query(20 * ITERATIONS)] * MANY, Client(running.url))
+    crowd = stage.started([crowds.query(10 * ITERATIONS)] * MANY, Client(running.url))
     with proxy.broken(refuse=True):
         began = time.monotonic()
         assert running.stop() == 0
         assert time.monotonic() - began < GONE_S + 4
+        assert len(crowds.unfinished(stage.direct, crowd.task_ids)) > 1, "nothing was left to take over"
     assert stage.ended(crowd, most=TAKEN_OVER) == {"COMPLETED": MANY}
 
 
