@@ -7,6 +7,7 @@ An owner says by a document of its own that it is alive. A training whose owner 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection
@@ -24,6 +25,8 @@ from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.wire.rendering import render_json
+
+log = logging.getLogger(__name__)
 
 MOST_RUNNING = 10_000  #: `index.max_result_window`: OpenSearch gives no more at once
 START_S = 5.0
@@ -73,6 +76,21 @@ class Unfinished:
     task: ClusterTask
     recipe: Recipe | None
     written: Written
+
+    @classmethod
+    def of(cls, hit: Mapping[str, Any]) -> Unfinished:
+        """Return what a hit of a search shows.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none of ours.
+        """
+        recipe = hit["_source"].get("recipe")
+        return cls(
+            hit["_id"],
+            _task(hit["_source"]),
+            Recipe.from_source(recipe) if recipe is not None else None,
+            Written.of(hit),
+        )
 
 
 def owner_document(owner: str, lease_until: int) -> dict[str, Any]:
@@ -187,15 +205,10 @@ class ClusterTaskStore:
         found = self._answer(wanted.extra(seq_no_primary_term=True)[0:most], {"filter_path": "hits.hits"})
         unfinished = []
         for hit in found.get("hits", {}).get("hits", []):
-            recipe = hit["_source"].get("recipe")
-            unfinished.append(
-                Unfinished(
-                    hit["_id"],
-                    _task(hit["_source"]),
-                    Recipe.from_source(recipe) if recipe is not None else None,
-                    Written.of(hit),
-                )
-            )
+            try:
+                unfinished.append(Unfinished.of(hit))
+            except (KeyError, TypeError, ValueError) as error:  # somebody wrote over it; the others are none the worse
+                log.warning("what %s says cannot be read, and is left alone: %r", hit["_id"], error)
         return unfinished
 
     def claim(self, trainings: Iterable[Unfinished], owner: str) -> list[Unfinished]:

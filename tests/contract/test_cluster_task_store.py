@@ -151,3 +151,10 @@ def test_a_training_that_ended_needs_no_recipe(stores: Stores) -> None:
     assert "recipe" not in document
     stores.cluster_tasks.write({str(ended.id): document}, {}, ())
     assert stores.cluster_tasks.unfinished_of(["replica-1"], 10) == []
+
+
+def test_a_broken_document_hides_no_other(stores: Stores) -> None:
+    """What somebody wrote over is left alone; the trainings beside it are taken over."""
+    broken = {**task_document(a_task(1)), "task": {"id": "none", "unknown": True}}
+    stores.cluster_tasks.write({"broken": broken, str(a_task().id): task_document(a_task())}, {}, ())
+    assert [each.task for each in stores.cluster_tasks.unfinished_of(["replica-1"], 10)] == [a_task()]
