@@ -24,7 +24,7 @@ from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.registry import LEASE_S, Registry
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.states import OPEN_STATES, Stored
-from mlcommons_tasks.store.cluster_tasks import MOST_RUNNING, NOBODY, ClusterTaskStore, Unfinished
+from mlcommons_tasks.store.cluster_tasks import MOST_RUNNING, NOBODY, ClusterTaskStore, Unfinished, owner_document
 from mlcommons_tasks.store.connection import until_it_counts
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
@@ -146,6 +146,9 @@ class Recovery:
 
     def _take(self, chosen: list[Unfinished]) -> None:
         owners = {each.document_id: each.task.owner for each in chosen}
+        lease_until = self._clock.now_in_millis() + int(self._lease_s * 1000)
+        name = self._registry.owner
+        self._store.write({name: owner_document(name, lease_until)}, {}, ())  # or others may take it for dead as well
         try:
             taken = self._store.claim(chosen, self._registry.owner)
         except BaseException:

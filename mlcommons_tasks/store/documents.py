@@ -117,11 +117,8 @@ class DocumentIndex:
         Raises:
             StoreUnavailable, UpstreamError: it is not stored.
         """
-        attempts = 0
 
         def write() -> Written:
-            nonlocal attempts
-            attempts += 1
             try:
                 return self._batches.run(Create(self, document_id, source))
             except UpstreamError as error:
@@ -132,10 +129,11 @@ class DocumentIndex:
         try:
             return self.until_it_counts(write, deadline_s=deadline_s)
         except UpstreamError as error:
-            if error.status != 409 or attempts == 1:
-                raise
-            # an earlier attempt was stored, its answer was lost
-            return self.until_it_counts(lambda: self.read(document_id), deadline_s=deadline_s)[1]
+            if error.status == 409:
+                written = self._written_before(document_id, source, deadline_s)
+                if written is not None:
+                    return written
+            raise
 
     def update(self, document_id: str, changes: Mapping[str, Any], expected: Written) -> Written:
         """Change a stored document, provided that nobody else did since `expected`; OpenSearch may be away meanwhile.
@@ -145,21 +143,26 @@ class DocumentIndex:
             IndexNotFound: the whole index is gone.
             StoreUnavailable: OpenSearch was away when this was closed.
         """
-        attempts = 0
 
         def write() -> Written:
-            nonlocal attempts
-            attempts += 1
             return self._batches.run(Update(self, document_id, changes, expected))
 
         try:
             return self.until_it_counts(write, deadline_s=None)
         except UpstreamError as error:
-            if error.status == 409 and attempts > 1:
-                stored, written = self.until_it_counts(lambda: self.read(document_id), deadline_s=None)
-                if all(stored.get(key) == value for key, value in changes.items()):
-                    return written  # likewise
+            if error.status == 409:
+                written = self._written_before(document_id, changes, None)
+                if written is not None:
+                    return written
             raise
+
+    def _written_before(self, document_id: str, fields: Mapping[str, Any], deadline_s: float | None) -> Written | None:
+        """Return where a document is that has these fields: a write of ours put it there, whose answer was lost.
+
+        None if it has others, which somebody else wrote. opensearch-py repeats a write by itself at the next address.
+        """
+        stored, written = self.until_it_counts(lambda: self.read(document_id), deadline_s=deadline_s)
+        return written if all(stored.get(key) == value for key, value in fields.items()) else None
 
     def positions(
         self, document_ids: Iterable[str], *, fields: str = "true"
