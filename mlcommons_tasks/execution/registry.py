@@ -120,12 +120,11 @@ class Registry:
         """Give up a training that another process has taken over, or shall: no more is written of it here."""
         with self._lock:
             live.is_lost = True
-            if self._live.get(live.key) not in (live, None):  # it came back to this process, as another record
-                return
-            for known in (self._live, self._announced, self._whole, self._part):
-                known.pop(live.key, None)
-            self._failed.discard(live.key)
-            self._idle.notify_all()
+            if self._live.get(live.key) in (live, None):  # it may have come back to this process, as another record
+                for known in (self._live, self._announced, self._whole, self._part):
+                    known.pop(live.key, None)
+                self._failed.discard(live.key)
+                self._idle.notify_all()
         log.info("training %s is another process's now", live.key)
         live.lose()
 
