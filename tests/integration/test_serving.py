@@ -348,7 +348,7 @@ def test_no_task_is_left_hanging_by_a_stop(tmp_path: Path) -> None:
     flags = ("--data-dir", str(tmp_path / "data"))
     with service(*flags) as running:
         client = Client(running.url)
-        ids = [client.train_async(long_body(100_000_000)) for _ in range(30)]
+        ids = [client.train_async(long_body(100_000_000)) for _ in range(40)]
         wait_until(lambda: "RUNNING" in client.states().values(), what="RUNNING")
         assert "CREATED" in client.states().values()
         stopped(running, signal.SIGTERM)
