@@ -95,17 +95,7 @@ class _Waiting:
     def __init__(self, write: Write) -> None:
         self.write = write
         self.lines = write.lines()
-        self.written: Written | None = None
-        self.error: BaseException | None = None
-
-    @property
-    def is_done(self) -> bool:
-        return self.written is not None or self.error is not None
-
-    def result(self) -> Written:
-        if self.error is not None or self.written is None:
-            raise self.error or RuntimeError("nothing was said of a write")
-        return self.written
+        self.outcome: Written | BaseException | None = None
 
 
 class Batches:
@@ -127,16 +117,23 @@ class Batches:
             UpstreamError: OpenSearch refused it: 409 if somebody else wrote, 404 if the document is gone.
             StoreUnavailable: OpenSearch cannot be reached; it may have taken the write all the same.
         """
-        waiting = _Waiting(write)
+        (outcome,) = self.run_all([write])
+        if isinstance(outcome, Written):
+            return outcome
+        raise outcome
+
+    def run_all(self, writes: Iterable[Write]) -> list[Written | BaseException]:
+        """Send writes, with all others that wait; return what became of each, the errors among them."""
+        ours = [_Waiting(write) for write in writes]
         with self._lock:
-            self._waiting.append(waiting)
-            while not waiting.is_done and self._is_sending:
+            self._waiting += ours
+            while self._is_sending and any(each.outcome is None for each in ours):
                 self._sent.wait()
-            if waiting.is_done:  # another thread sent it
-                return waiting.result()
+            if all(each.outcome is not None for each in ours):  # another thread sent them
+                return [each.outcome for each in ours if each.outcome is not None]
             self._is_sending = True
         try:
-            while not waiting.is_done:
+            while any(each.outcome is None for each in ours):
                 time.sleep(self._linger_s)
                 batch = self._taken()
                 self._linger_s = min(LONGEST_LINGER_S, LINGER_S * (len(batch) - 1))
@@ -145,7 +142,7 @@ class Batches:
             with self._lock:
                 self._is_sending = False
                 self._sent.notify_all()
-        return waiting.result()
+        return [each.outcome for each in ours if each.outcome is not None]
 
     def _taken(self) -> list[_Waiting]:
         """Take from those that wait as many as one request may have, the oldest first."""
@@ -166,8 +163,7 @@ class Batches:
                 self._answer(ready, self._bulk(ready), seen)
         except BaseException as error:
             for each in batch:
-                if not each.is_done:
-                    each.error = error
+                each.outcome = each.outcome or error
             if not isinstance(error, TaskPluginError):
                 raise
 
@@ -186,7 +182,7 @@ class Batches:
                 seen[name] = identity
             except TaskPluginError as error:
                 for each in of_index:
-                    each.error = error
+                    each.outcome = error
             else:
                 ready += of_index
         return ready, seen
@@ -211,10 +207,7 @@ class Batches:
                 lost_its_index = error is None and result["_seq_no"] == 0  # the first of an index, or of its next life
             if lost_its_index:
                 bare[each.write.index.name] = each.write.index
-            if error is None:
-                each.written = Written.of(result)
-            else:
-                each.error = error
+            each.outcome = Written.of(result) if error is None else error
         for name, index in bare.items():
             index.mend(seen[name])
 

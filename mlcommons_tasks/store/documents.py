@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 WRITE_DEADLINE_S = 120.0
 NO_INDEX = b"index_not_found_exception"
+NOT_FOUND, CONFLICT = 404, 409  #: of a write: the document is gone, somebody else wrote it
 CREATE_DEADLINE_S = 5.0  #: somebody waits for it
 
 
@@ -94,12 +95,20 @@ class DocumentIndex:
     def identity(self) -> str | None:
         """Return what tells the index from others of its name, None if it is missing.
 
+        An OpenSearch that starts says of every index that it is missing, until it has read which there are. A task
+        must not be taken for deleted then.
+
         Raises:
             StoreUnavailable: OpenSearch does not know yet, or cannot be reached.
             UpstreamError: it does not say.
         """
-        uuid = self._uuid()
-        return self._uuid() if uuid is None and self.exists() else uuid
+        if (uuid := self._uuid()) is not None:
+            return uuid
+        with translated():
+            state = self._client.cluster.state(metric="blocks", params={"filter_path": "blocks.global"})
+        if is_not_recovered(state):
+            raise StoreUnavailable("OpenSearch has just started, and does not know its indices yet")
+        return self._uuid()  # it may have come to know meanwhile
 
     def _uuid(self) -> str | None:
         try:
@@ -126,14 +135,7 @@ class DocumentIndex:
                     raise StoreUnavailable(error.reason) from error
                 raise
 
-        try:
-            return self.until_it_counts(write, deadline_s=deadline_s)
-        except UpstreamError as error:
-            if error.status == 409:
-                written = self._written_before(document_id, source, deadline_s)
-                if written is not None:
-                    return written
-            raise
+        return self._written(write, document_id, source, deadline_s)
 
     def update(self, document_id: str, changes: Mapping[str, Any], expected: Written) -> Written:
         """Change a stored document, provided that nobody else did since `expected`; OpenSearch may be away meanwhile.
@@ -143,26 +145,25 @@ class DocumentIndex:
             IndexNotFound: the whole index is gone.
             StoreUnavailable: OpenSearch was away when this was closed.
         """
+        write = Update(self, document_id, changes, expected)
+        return self._written(lambda: self._batches.run(write), document_id, changes, None)
 
-        def write() -> Written:
-            return self._batches.run(Update(self, document_id, changes, expected))
+    def _written(
+        self, write: Callable[[], Written], document_id: str, fields: Mapping[str, Any], deadline_s: float | None
+    ) -> Written:
+        """Write until it counts, and return where the document is.
 
+        One that has these fields already has them by a write of ours whose answer was lost. opensearch-py, too, repeats
+        a write by itself, at the next address.
+        """
         try:
-            return self.until_it_counts(write, deadline_s=None)
+            return self.until_it_counts(write, deadline_s=deadline_s)
         except UpstreamError as error:
-            if error.status == 409:
-                written = self._written_before(document_id, changes, None)
-                if written is not None:
+            if error.status == CONFLICT:
+                stored, written = self.until_it_counts(lambda: self.read(document_id), deadline_s=deadline_s)
+                if all(stored.get(key) == value for key, value in fields.items()):
                     return written
             raise
-
-    def _written_before(self, document_id: str, fields: Mapping[str, Any], deadline_s: float | None) -> Written | None:
-        """Return where a document is that has these fields: a write of ours put it there, whose answer was lost.
-
-        None if it has others, which somebody else wrote. opensearch-py repeats a write by itself at the next address.
-        """
-        stored, written = self.until_it_counts(lambda: self.read(document_id), deadline_s=deadline_s)
-        return written if all(stored.get(key) == value for key, value in fields.items()) else None
 
     def positions(
         self, document_ids: Iterable[str], *, fields: str = "true"
@@ -191,22 +192,15 @@ class DocumentIndex:
         Raises:
             StoreUnavailable, UpstreamError: OpenSearch did not take one of them.
         """
-        operations: list[Any] = []
-        for document_id, (change, expected) in changes.items():
-            where = {"_id": document_id, "if_seq_no": expected.seq_no, "if_primary_term": expected.primary_term}
-            operations += [{"update": where}, {"doc": dict(change)}]
-        if not operations:
-            return []
-        seen = self.identity()
-        if seen is None:  # updates would bring it back, empty and without its mapping
-            return list(changes)
-        with translated():
-            answer = self._client.bulk(index=self.name, body=operations, params={"refresh": "true"})
-        results = [item["update"] for item in answer["items"]]
-        if any(result["status"] == 404 for result in results):
-            self.mend(seen)
-        raise_failure(result for result in results if result["status"] not in (404, 409))
-        return [result["_id"] for result in results if result["status"] in (404, 409)]
+        writes = [Update(self, document_id, change, expected) for document_id, (change, expected) in changes.items()]
+        undecided = []
+        for write, outcome in zip(writes, self._batches.run_all(writes), strict=True):
+            if isinstance(outcome, Written):
+                continue
+            if not isinstance(outcome, TaskPluginError) or outcome.status not in (NOT_FOUND, CONFLICT):
+                raise outcome
+            undecided.append(write.document_id)
+        return undecided
 
     def mend(self, seen: str) -> None:
         """Give the index its mapping if it is not the one that was seen: that went, and a write brought it back bare.
@@ -258,22 +252,8 @@ class DocumentIndex:
         return reply.payload
 
     def exists(self) -> bool:
-        """Say whether the index is there.
-
-        An OpenSearch that starts says of every index that it is missing, until it has read which there are. A task
-        must not be taken for deleted then.
-
-        Raises:
-            StoreUnavailable: OpenSearch does not know yet, or cannot be reached.
-            UpstreamError: it does not say.
-        """
-        with translated():
-            if self._client.indices.exists(index=self.name):
-                return True
-            state = self._client.cluster.state(metric="blocks", params={"filter_path": "blocks.global"})
-            if is_not_recovered(state):
-                raise StoreUnavailable("OpenSearch has just started, and does not know its indices yet")
-            return bool(self._client.indices.exists(index=self.name))  # it may have come to know meanwhile
+        """Say whether the index is there; raises as `identity` does."""
+        return self.identity() is not None
 
     def make_sure_it_is_missing(self) -> None:
         """Return if the index is missing, of which OpenSearch said so.

@@ -20,10 +20,17 @@ from tests.upstreams import Request, answering
 
 RUNNING = {"_id": "t", "found": True, "_seq_no": 3, "_primary_term": 1, "_source": {"state": "RUNNING"}}
 CANCELLED = {**RUNNING, "_source": {"state": "CANCELLED"}}
-UPDATED = {"items": [{"update": {"_id": "t", "status": 200}}]}
-MISSING = {"items": [{"update": {"_id": "t", "status": 404, "error": {"type": "document_missing_exception"}}}]}
-MOVED_ON = {"items": [{"update": {"_id": "t", "status": 409, "error": {"type": "version_conflict_engine_exception"}}}]}
-BUSY = {"items": [{"update": {"_id": "t", "status": 429, "error": {"type": "rejected", "reason": "busy"}}}]}
+UPDATED = {"items": [{"update": {"_id": "t", "status": 200, "_seq_no": 4, "_primary_term": 1}}]}
+
+
+def refused(status: int, kind: str) -> dict[str, Any]:
+    """Return what a bulk request says of an update that is not done."""
+    return {"items": [{"update": {"_id": "t", "status": status, "error": {"type": kind, "reason": "why"}}}]}
+
+
+MISSING = refused(404, "document_missing_exception")
+MOVED_ON = refused(409, "version_conflict_engine_exception")
+BUSY = refused(429, "rejected")
 
 
 def unread(kind: str) -> dict[str, Any]:

@@ -30,9 +30,6 @@ class Starting:
         self.endpoint: Any = self
         self.authorization: dict[str, str] = {}
 
-    def exists(self, **_: Any) -> bool:
-        return self._exists.pop(0)
-
     def get(self, index: str, **_: Any) -> Any:
         if self._exists.pop(0):
             return {index: {"settings": {"index": {"uuid": "one"}}}}
@@ -71,7 +68,7 @@ def test_who_came_to_know_meanwhile_is_believed_the_second_time() -> None:
 
 def test_a_write_waits_until_it_is_known_that_the_index_is_there() -> None:
     """It is not dropped as one to a deleted index."""
-    starting = Starting(False, True, True)
+    starting = Starting(False, True)
     assert index_over(starting).update("one", {"state": "RUNNING"}, Written(1, 1)) == Written(2, 1)
     assert starting.updates == 1
 
