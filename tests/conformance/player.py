@@ -24,6 +24,9 @@ ML_INDICES = (".plugins-ml-task", ".plugins-ml-model")
 _ALLOWED = re.compile(r"allowed: \[([A-Z, ]+)\]")
 POLL_S = 0.05
 TIMEOUT_S = 60
+#: the trainings that run, as the cluster's tasks
+TRAININGS = "/_tasks?actions=cluster:admin/opensearch/ml/train*"
+SETTLED_S = 20
 
 
 class UnplayableError(AssertionError):
@@ -93,11 +96,23 @@ def send(
 
 
 def clean(base_url: str, indices: tuple[str, ...] = ()) -> None:
-    """Delete the ML indices and the ones given. Everything in them is lost."""
+    """Delete the ML indices and the ones given, once no training runs that would still write its model.
+
+    Everything in them is lost.
+    """
+    _settle(base_url)
     names = ",".join((*ML_INDICES, *indices))
     came = send(base_url, "DELETE", f"/{names}?ignore_unavailable=true", {}, None)
     if came.status not in (200, 404):
         raise UnplayableError(f"cannot delete {names}: {came.status} {came.body.decode(errors='replace')}")
+
+
+def _settle(base_url: str) -> None:
+    deadline = time.monotonic() + SETTLED_S
+    while b'"action"' in send(base_url, "GET", TRAININGS, {}, None).body:
+        if time.monotonic() > deadline:
+            raise UnplayableError(f"trainings still run after {SETTLED_S} s")
+        time.sleep(POLL_S)
 
 
 def play(case: Case, base_url: str) -> list[Reply]:
