@@ -65,13 +65,15 @@ class JsonReader(JsonTokens):
         """Return a 16-bit integer, coerced."""
         return self._whole("short", _SHORT)
 
-    def long(self) -> int:
-        """Return a 64-bit integer, coerced."""
-        return self._whole("long", _LONG)
+    def long(self, *, coerce: bool = True) -> int:
+        """Return a 64-bit integer; with `coerce` a string counts and fractions are cut off."""
+        return self._whole("long", _LONG, coerce=coerce)
 
-    def double(self) -> float:
-        """Return a double; strings count, numbers beyond its range are infinite."""
+    def double(self, *, coerce: bool = True) -> float:
+        """Return a double; with `coerce` strings count, numbers beyond its range are infinite."""
         if self._current().jackson_name == "VALUE_STRING":
+            if not coerce:
+                raise IllegalArgument("Double value passed as String")
             return java_double(self.text())
         return _as_float(self._numeric())
 
@@ -126,7 +128,7 @@ class JsonReader(JsonTokens):
         token = self._current()
         if token.jackson_name == "VALUE_STRING":
             if not coerce:
-                raise IllegalArgument("Integer value passed as String")
+                raise IllegalArgument(f"{word.capitalize()} value passed as String")
             return _whole_from_text(self.text(), word, bounds)
         number = self._numeric()
         wide = _LONG if word == "long" else _INT
@@ -135,7 +137,8 @@ class JsonReader(JsonTokens):
         if not bounds[0] <= int(number) <= bounds[1]:
             raise self._out_of_range("of Java short")
         if not coerce and number != int(number):
-            raise IllegalArgument(f"{java_repr(float(number))} cannot be converted to Integer without data loss")
+            lost = f"{java_repr(float(number))} cannot be converted to {word.capitalize()} without data loss"
+            raise IllegalArgument(lost)
         return int(number)
 
     def _numeric(self) -> int | float:

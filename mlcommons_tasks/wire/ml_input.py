@@ -16,21 +16,41 @@ whose errors carry the line and column they have in the client's own body.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import IllegalArgument, InvalidRequest, NamedObjectNotFound, UnreadableBody
 from mlcommons_tasks.task import FunctionName
+from mlcommons_tasks.wire.algorithm_parameters import KINDS, parameters_from_json, read_parameters
 from mlcommons_tasks.wire.frame_body import frame_from_json, read_frame
 from mlcommons_tasks.wire.json_reader import JsonReader
 from mlcommons_tasks.wire.json_tokens import JsonTokens, position
 from mlcommons_tasks.wire.strict_json import Irregular, load_regular, plain
 
-DistanceType = Literal["EUCLIDEAN", "COSINE", "L1"]
-_DISTANCE_TYPES: tuple[DistanceType, ...] = ("EUCLIDEAN", "COSINE", "L1")
-_INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 _NO_PARAMETERS = {"LOCAL_SAMPLE_CALCULATOR", "METRICS_CORRELATION", "ANOMALY_LOCALIZATION", "CONNECTOR"}
+
+
+def _list_of(read: Callable[[JsonReader], Any]) -> Callable[[JsonReader], list[Any]]:
+    def read_list(reader: JsonReader) -> list[Any]:
+        reader.expect("START_ARRAY")
+        found = []
+        while (token := reader.next()) is not None and token.name != "END_ARRAY":
+            found.append(read(reader))
+        return found
+
+    return read_list
+
+
+#: What models of texts take. It is read for every algorithm, and left alone by those that are emulated.
+_TEXTS: Mapping[str, Callable[[JsonReader], Any]] = {
+    **dict.fromkeys(("return_bytes", "return_number"), JsonReader.boolean),
+    **dict.fromkeys(("target_response", "text_docs"), _list_of(JsonReader.string)),
+    "target_response_positions": _list_of(JsonReader.integer),
+    **dict.fromkeys(("query_text", "question", "context"), JsonReader.string),
+}
+#: Models of texts, which have parsers of their own, and what these say without a text.
 _NO_TEXT = {
     "TEXT_EMBEDDING": "Empty text docs",
     "SPARSE_ENCODING": "Empty text docs",
@@ -38,15 +58,6 @@ _NO_TEXT = {
     "TEXT_SIMILARITY": "No text documents were provided",
     "QUESTION_ANSWERING": "Question is not provided",
 }
-
-
-@dataclass(frozen=True)
-class KMeansParameters:
-    """`KMeansParams`: None where the client said nothing. Bounds are the algorithm's business."""
-
-    centroids: int | None = None
-    iterations: int | None = None
-    distance_type: DistanceType | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class MLInput:
     """`MLInput`: the algorithm in capitals, its parameters if given, and the data if given."""
 
     function_name: str
-    parameters: KMeansParameters | None
+    parameters: Mapping[str, Any] | None
     dataset: SearchQueryDataset | DataFrameDataset | None
 
     @property
@@ -126,13 +137,13 @@ def query_in_place(payload: bytes) -> bytes:
 
 def _from_json(name: str, body: Any) -> MLInput:
     """Read a body that is regular JSON; Irregular when any value of it is not plainly what it should be."""
-    if not isinstance(body, dict) or name in _NO_TEXT:
+    if not isinstance(body, dict) or name in _NO_TEXT or not _TEXTS.keys().isdisjoint(body):
         raise Irregular
     parameters = None
     if "parameters" in body:
-        if name != "KMEANS":
+        if name not in KINDS:
             raise Irregular
-        parameters = _kmeans_from_json(body["parameters"])
+        parameters = parameters_from_json(name, body["parameters"])
     indices = body.get("input_index", [])
     if not isinstance(indices, list) or not all(isinstance(index, str) for index in indices):
         raise Irregular
@@ -143,78 +154,45 @@ def _from_json(name: str, body: Any) -> MLInput:
     return MLInput(name, parameters, _dataset(indices, query, frame))
 
 
-def _kmeans_from_json(body: Any) -> KMeansParameters:
-    if not isinstance(body, dict):
-        raise Irregular
-    for key in ("centroids", "iterations"):
-        if key in body and (type(body[key]) is not int or not _INT_MIN <= body[key] <= _INT_MAX):
-            raise Irregular
-    if "distance_type" in body and body["distance_type"] not in _DISTANCE_TYPES:
-        raise Irregular
-    return KMeansParameters(body.get("centroids"), body.get("iterations"), body.get("distance_type"))
-
-
 def _from_tokens(name: str, reader: JsonReader) -> MLInput:
     """Read any body token by token, as the plugin does, raising what the plugin raises."""
     reader.next()
     reader.expect("START_OBJECT")
     if name not in FunctionName.__members__:
         raise IllegalArgument("Wrong function name")
-    parameters: KMeansParameters | None = None
+    parameters: Mapping[str, Any] | None = None
     indices: list[str] = []
     query: dict[str, Any] | None = None
     frame: DataFrame | None = None
-    texts = False
+    has_text = False
     while (token := reader.next()) is not None and token.name == "FIELD_NAME":
-        key = reader.field_name
+        key = reader.field_name or ""
         value = reader.next()
         if key == "parameters":
             parameters = _parameters_from_tokens(name, reader)
         elif key == "input_index":
-            indices.extend(_indices_from_tokens(reader))
+            indices.extend(_list_of(JsonReader.string)(reader))
         elif key == "input_query":
             reader.expect("START_OBJECT")
             query = reader.value()
         elif key == "input_data":
             frame = read_frame(reader)
+        elif key in _TEXTS and name not in _NO_TEXT:
+            _TEXTS[key](reader)
         else:
-            texts = texts or (key in ("text_docs", "question") and value is not None)
+            has_text = has_text or (key in ("text_docs", "question") and value is not None)
             reader.skip_children()
-    if name in _NO_TEXT and not texts:
+    if name in _NO_TEXT and not has_text:
         raise IllegalArgument(_NO_TEXT[name])
     return MLInput(name, parameters, _dataset(indices, query, frame))
 
 
-def _parameters_from_tokens(name: str, reader: JsonReader) -> KMeansParameters | None:
+def _parameters_from_tokens(name: str, reader: JsonReader) -> dict[str, Any]:
     if name in _NO_PARAMETERS:
         token = reader.token
         line, col = position(reader.payload, token.start if token else 0)
         raise NamedObjectNotFound(f"[{line}:{col}] unknown field [{name}]")
-    reader.expect("START_OBJECT")
-    if name != "KMEANS":
-        reader.skip_children()
-        return None
-    found: dict[str, Any] = {}
-    while (token := reader.next()) is not None and token.name == "FIELD_NAME":
-        key = reader.field_name or ""
-        reader.next()
-        if key in ("centroids", "iterations"):
-            found[key] = reader.integer(coerce=False)
-        elif key == "distance_type":
-            found[key] = reader.string()
-            if found[key] not in _DISTANCE_TYPES:
-                raise IllegalArgument("Wrong distance type")
-        else:
-            reader.skip_children()
-    return KMeansParameters(**found)
-
-
-def _indices_from_tokens(reader: JsonReader) -> list[str]:
-    reader.expect("START_ARRAY")
-    indices = []
-    while (token := reader.next()) is not None and token.name != "END_ARRAY":
-        indices.append(reader.string())
-    return indices
+    return read_parameters(name, reader)
 
 
 def _dataset(

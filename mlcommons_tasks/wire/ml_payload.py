@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame
-from mlcommons_tasks.wire.ml_input import DataFrameDataset, KMeansParameters, MLInput, SearchQueryDataset
+from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 
 
 def ml_payload(ml_input: MLInput) -> str:
@@ -17,22 +17,13 @@ def ml_payload(ml_input: MLInput) -> str:
     """
     body: dict[str, Any] = {}
     if ml_input.parameters is not None:
-        body["parameters"] = _parameters(ml_input.parameters)
+        body["parameters"] = dict(ml_input.parameters)
     dataset = ml_input.dataset
     if isinstance(dataset, SearchQueryDataset):
         body |= {"input_index": list(dataset.indices), "input_query": dataset.query}
     elif isinstance(dataset, DataFrameDataset):
         body["input_data"] = _frame(dataset.frame)
     return json.dumps(body, separators=(",", ":"), allow_nan=False)
-
-
-def _parameters(parameters: KMeansParameters) -> dict[str, Any]:
-    found = {
-        "centroids": parameters.centroids,
-        "iterations": parameters.iterations,
-        "distance_type": parameters.distance_type,
-    }
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def _frame(frame: DataFrame) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from mlcommons_tasks.wire import ml_input
 from mlcommons_tasks.wire.json_reader import JsonReader
 from mlcommons_tasks.wire.ml_input import (
     DataFrameDataset,
-    KMeansParameters,
     MLInput,
     SearchQueryDataset,
     parse_ml_input,
@@ -50,7 +49,7 @@ def cells_of(body: str) -> list[tuple[str, Any]]:
 def test_a_search() -> None:
     """Indices and query make a SEARCH_QUERY dataset, parameters are typed, unknown keys are skipped."""
     found = parse_ml_input("kmeans", f'{{"x":[1],"parameters":{{"centroids":3,"y":{{}}}},{SEARCH}}}'.encode())
-    assert found == MLInput("KMEANS", KMeansParameters(centroids=3), SearchQueryDataset(("pipe-a",), {"size": 3}))
+    assert found == MLInput("KMEANS", {"centroids": 3}, SearchQueryDataset(("pipe-a",), {"size": 3}))
     assert found.input_type == "SEARCH_QUERY"
 
 

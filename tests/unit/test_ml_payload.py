@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, FrameBuilder
 from mlcommons_tasks.wire.ml_input import (
     DataFrameDataset,
-    KMeansParameters,
     MLInput,
     SearchQueryDataset,
     parse_ml_input,
@@ -28,12 +27,24 @@ CELLS: dict[ColumnType, Any] = {
     ColumnType.BOOLEAN: st.booleans(),
     ColumnType.NULL: st.none(),
 }
-PARAMETERS = st.none() | st.builds(
-    KMeansParameters,
-    st.none() | st.integers(-(2**31), 2**31 - 1),
-    st.none() | st.integers(1, 1000),
-    st.sampled_from([None, "EUCLIDEAN", "COSINE", "L1"]),
-)
+WHOLE = st.integers(-(2**31), 2**31 - 1)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "KMEANS": {
+        "centroids": WHOLE,
+        "iterations": WHOLE,
+        "distance_type": st.sampled_from(["EUCLIDEAN", "COSINE", "L1"]),
+    },
+    "LINEAR_REGRESSION": {
+        "target": st.text(),
+        "learning_rate": NUMBERS,
+        "epochs": WHOLE,
+        "seed": st.integers(-(2**63), 2**63 - 1),
+        "objective": st.sampled_from(["HUBER", "SQUARED_LOSS"]),
+    },
+    "RCF_SUMMARIZE": {"max_k": WHOLE, "parallel": st.booleans(), "distance_type": st.sampled_from(["L1", "L2"])},
+    "FIT_RCF": {"time_field": st.text(), "time_decay": NUMBERS, "shingle_size": WHOLE},
+}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -59,13 +70,14 @@ def frames(draw: st.DrawFn) -> DataFrameDataset:
     return DataFrameDataset(builder.build(columns))
 
 
-@given(PARAMETERS, SEARCHES | frames())
+@given(st.data(), st.sampled_from(list(PARAMETERS)), SEARCHES | frames())
 def test_what_is_written_down_is_read_again(
-    parameters: KMeansParameters | None, dataset: SearchQueryDataset | DataFrameDataset
+    data: st.DataObject, name: str, dataset: SearchQueryDataset | DataFrameDataset
 ) -> None:
-    """Cell by cell, and every word of a query."""
-    wanted = MLInput("KMEANS", parameters, dataset)
-    assert parse_ml_input("KMEANS", ml_payload(wanted).encode()) == wanted
+    """Cell by cell, every parameter, and every word of a query."""
+    parameters = data.draw(st.none() | st.fixed_dictionaries({}, optional=PARAMETERS[name]))
+    wanted = MLInput(name, parameters, dataset)
+    assert parse_ml_input(name, ml_payload(wanted).encode()) == wanted
 
 
 def test_what_json_has_no_words_for_is_not_written_down() -> None:

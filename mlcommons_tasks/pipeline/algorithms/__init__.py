@@ -1,18 +1,23 @@
-"""The algorithms by their wire name; one file each. Pure: rows in, model content (bytes) out.
+"""The algorithms by their wire name; one file each. Pure: rows in, model content (bytes) or predictions out.
 
-An algorithm is a module with `train(frame, parameters, *, seed, cancelled, progress) -> bytes`, `load(content)` and
-`predict(content, frame)`.
+Source: ml-commons 3.6.0 `MLEngine`, `Trainable`, `Predictable`, `TrainAndPredictable`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, Union, cast
 
-from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.errors import IllegalArgument, ServerError
 
 if TYPE_CHECKING:
     from mlcommons_tasks.data_frame import DataFrame
+
+#: What the client said, by its wire name: numbers, booleans, texts, the words of enums in capitals.
+Parameters = Mapping[str, Any]
+#: What a prediction gives: a frame with a row for each row, or the one object that SAMPLE_ALGO gives.
+Prediction = Union["DataFrame", dict[str, Any]]
 
 
 class Algorithm(Protocol):
@@ -21,7 +26,7 @@ class Algorithm(Protocol):
     def train(
         self,
         frame: DataFrame,
-        parameters: Any,
+        parameters: Parameters | None,
         *,
         seed: int | None = None,
         cancelled: Callable[[], bool] = ...,
@@ -29,18 +34,44 @@ class Algorithm(Protocol):
     ) -> bytes:
         """Return the content of a trained model."""
 
-    def predict(self, content: bytes, frame: DataFrame) -> list[int]:
-        """Return one answer a row."""
+    def predict(self, content: bytes, frame: DataFrame, parameters: Parameters | None = None) -> Prediction:
+        """Return what a model's content says of each row."""
 
 
-#: Those we do.
-ALGORITHMS = frozenset({"KMEANS"})
+class TogetherAlgorithm(Algorithm, Protocol):
+    """An algorithm that can say at once of each row what the model of all of them would."""
+
+    def train_and_predict(
+        self,
+        frame: DataFrame,
+        parameters: Parameters | None,
+        *,
+        seed: int | None = None,
+        cancelled: Callable[[], bool] = ...,
+        progress: Callable[[int, int], None] = ...,
+    ) -> DataFrame:
+        """Return one answer a row; no model stays."""
+
+
+#: Those that train and predict.
+ALGORITHMS = frozenset(
+    {
+        "AD_LIBSVM",
+        "BATCH_RCF",
+        "FIT_RCF",
+        "KMEANS",
+        "LINEAR_REGRESSION",
+        "LOGISTIC_REGRESSION",
+        "RCF_SUMMARIZE",
+        "SAMPLE_ALGO",
+    }
+)
+#: Those of them that can do both in one request.
+TOGETHER = frozenset({"BATCH_RCF", "FIT_RCF", "KMEANS", "RCF_SUMMARIZE"})
 
 
 def get_algorithm(function_name: str) -> Algorithm:
     """Return the algorithm for a `function_name` in capitals; IllegalArgument for one we do not do."""
-    if function_name == "KMEANS":
-        from mlcommons_tasks.pipeline.algorithms import kmeans
-
-        return kmeans
-    raise IllegalArgument(f"Unsupported algorithm: {function_name}")
+    if function_name not in ALGORITHMS:
+        raise IllegalArgument(f"Unsupported algorithm: {function_name}")
+    return cast(Algorithm, importlib.import_module(f"{__name__}.{function_name.lower()}"))
