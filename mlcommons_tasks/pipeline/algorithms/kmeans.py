@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mlcommons_tasks.cancellation import Cancelled
-from mlcommons_tasks.data_frame import DataFrame
+from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame
 from mlcommons_tasks.errors import IllegalArgument, ServerError
+from mlcommons_tasks.pipeline.algorithms.known_features import known_features
 from mlcommons_tasks.pipeline.data_frame import feature_matrix, require_rows
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
     Labels = NDArray[np.intp]
+
+#: What the request says of `centroids`, `iterations` and `distance_type` (EUCLIDEAN, COSINE, L1); all may be missing.
+Parameters = Mapping[str, Any]
 
 DEFAULT_CENTROIDS = 2
 DEFAULT_ITERATIONS = 10
@@ -39,22 +44,6 @@ _METRICS = {"EUCLIDEAN": "euclidean", "COSINE": "cosine", "L1": "cityblock"}
 _CHUNK_CELLS = 4_000_000
 #: Numbers in all centroids together; the plugin's node would run out of heap, we must not.
 _MAX_CENTROID_CELLS = 5_000_000
-
-
-class Parameters(Protocol):
-    """What the request may say; None stands for the default."""
-
-    @property
-    def centroids(self) -> int | None:
-        """How many clusters."""
-
-    @property
-    def iterations(self) -> int | None:
-        """How many rounds at most."""
-
-    @property
-    def distance_type(self) -> str | None:
-        """EUCLIDEAN, COSINE or L1."""
 
 
 @dataclass(frozen=True)
@@ -108,26 +97,31 @@ def train(
     return _dump(KMeansModel(tuple(features), distance_type, centroids))
 
 
-def predict(content: bytes, frame: DataFrame) -> list[int]:
-    """Return each row's `ClusterID`: the nearest centroid, the first of equally near ones.
+def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = None) -> DataFrame:
+    """Return a column `ClusterID`, INTEGER: each row's nearest centroid, the first of equally near ones.
 
     It is -1 for a row that is infinitely far from all, as the plugin's is.
     Columns are matched by name: those the model does not know are left out, those it misses count as 0.
-    Raises what `load`, an empty frame and `feature_matrix` raise, and IllegalArgument if no column is known.
+    Raises IllegalArgument for an empty frame and for parameters out of bounds, which count for nothing else, and what
+    `load` and `known_features` raise.
     """
-    import numpy as np
-
-    model = load(content)
     require_rows(frame)
-    names, given = feature_matrix(frame)
-    places = {name: i for i, name in enumerate(names)}
-    if not places.keys() & set(model.features):
-        raise _no_known_feature(names, given[0].tolist(), dense=len(names) == len(model.features))
-    rows = np.zeros((frame.size, len(model.features)))
-    for i, name in enumerate(model.features):
-        if name in places:
-            rows[:, i] = given[:, places[name]]
-    return [int(label) for label in _nearest(rows, model.centroids, model.distance_type)]
+    _checked(parameters)
+    model = load(content)
+    rows = known_features(frame, model.features, output="-1")
+    return _cluster_ids(_nearest(rows, model.centroids, model.distance_type))
+
+
+def train_and_predict(
+    frame: DataFrame,
+    parameters: Parameters | None,
+    *,
+    seed: int | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda _iteration, _iterations: None,
+) -> DataFrame:
+    """Return what `predict` says of the rows after `train` with them; raises what both raise."""
+    return predict(train(frame, parameters, seed=seed, cancelled=cancelled, progress=progress), frame)
 
 
 def load(content: bytes) -> KMeansModel:
@@ -146,11 +140,16 @@ def load(content: bytes) -> KMeansModel:
 
 
 def _checked(parameters: Parameters | None) -> tuple[int, int, str]:
-    clusters = DEFAULT_CENTROIDS if parameters is None or parameters.centroids is None else parameters.centroids
-    iterations = DEFAULT_ITERATIONS if parameters is None or parameters.iterations is None else parameters.iterations
+    given = parameters or {}
+    clusters, iterations = given.get("centroids", DEFAULT_CENTROIDS), given.get("iterations", DEFAULT_ITERATIONS)
     if clusters <= 0 or iterations <= 0:
         raise IllegalArgument("Unsupported algorithm: KMEANS")
-    return clusters, iterations, (parameters and parameters.distance_type) or DEFAULT_DISTANCE_TYPE
+    return clusters, iterations, given.get("distance_type", DEFAULT_DISTANCE_TYPE)
+
+
+def _cluster_ids(labels: Labels) -> DataFrame:
+    cells = array("q", labels.tolist())
+    return DataFrame((ColumnMeta("ClusterID", ColumnType.INTEGER),), (cells,), (ColumnType.INTEGER,), len(labels))
 
 
 def _chunks(rows: int, clusters: int) -> Iterator[slice]:
@@ -225,16 +224,6 @@ def _problem(body: Any) -> str | None:
 
 def _is_finite(value: Any) -> bool:
     return math.isfinite(value) if type(value) is float else type(value) is int and abs(value) < 2**1023
-
-
-def _no_known_feature(names: list[str], values: list[float], *, dense: bool) -> IllegalArgument:
-    """Return Tribuo's complaint about the first row; it has two, by whether the row is as wide as the model."""
-    first, *rest = [f"({name}, {value})" for name, value in zip(names, values, strict=True)]
-    features = first + "".join(f"{feature}, " for feature in rest)
-    example = f"ArrayExample(numFeatures={len(names)},output=-1,weight=1.0,features=[{features}])"
-    if dense:
-        return IllegalArgument(f"No features in this example were found in the feature map. Example - {example}")
-    return IllegalArgument(f"No features found in Example {example}")
 
 
 def _no_cluster() -> ServerError:

@@ -1,0 +1,48 @@
+"""Rows to predict as a trained model takes them: by name, what it does not know left out, what it misses as 0.
+
+Source: Tribuo 4.2.1 `DenseVector.createDenseVector`, `SparseVector.createSparseVector`, `ArrayExample.toString`, and
+the `predict` of `KMeansModel` and `AbstractSGDModel`. Knows no algorithm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mlcommons_tasks.data_frame import DataFrame
+from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.java import java_repr
+from mlcommons_tasks.pipeline.data_frame import feature_matrix
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def known_features(frame: DataFrame, features: Sequence[str], output: str) -> NDArray[np.float64]:
+    """Return a matrix (rows, features) in the model's order; a feature the frame has not is 0 in every row.
+
+    `output` is how an example's output prints, for the errors. Raises what `feature_matrix` raises, and
+    IllegalArgument if the frame has no column of the model.
+    """
+    import numpy as np
+
+    names, given = feature_matrix(frame)
+    places = {name: i for i, name in enumerate(names)}
+    if not places.keys() & set(features):
+        raise _no_known_feature(names, given[0].tolist(), output, dense=len(names) == len(features))
+    rows = np.zeros((frame.size, len(features)))
+    for i, name in enumerate(features):
+        if name in places:
+            rows[:, i] = given[:, places[name]]
+    return rows
+
+
+def _no_known_feature(names: list[str], values: list[float], output: str, *, dense: bool) -> IllegalArgument:
+    """Return Tribuo's complaint about the first row; it has two, by whether the row is as wide as the model."""
+    first, *rest = [f"({name}, {java_repr(value)})" for name, value in zip(names, values, strict=True)]
+    features = first + "".join(f"{feature}, " for feature in rest)
+    example = f"ArrayExample(numFeatures={len(names)},output={output},weight=1.0,features=[{features}])"
+    if dense:
+        return IllegalArgument(f"No features in this example were found in the feature map. Example - {example}")
+    return IllegalArgument(f"No features found in Example {example}")
