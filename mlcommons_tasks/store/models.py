@@ -16,6 +16,7 @@ from mlcommons_tasks.store.documents import (
 from mlcommons_tasks.store.mappings import MODEL_INDEX, model_index_body
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.versions import CURRENT, Profile
+from mlcommons_tasks.wire.model_content import StoredModel, no_model, read_for_prediction
 
 CONTENT_FIELDS = ("content", "model_content")
 
@@ -30,6 +31,7 @@ class ModelStore(IndexedStore):
         profile: Profile = CURRENT,
         batches: Batches | None = None,
     ) -> None:
+        self._profile = profile
         super().__init__(DocumentIndex(MODEL_INDEX, model_index_body(profile), client, upstream, batches))
 
     def new_id(self) -> str:
@@ -65,6 +67,18 @@ class ModelStore(IndexedStore):
                 raise refused(answer)
 
         self._documents.until_it_counts(delete, deadline_s=None)
+
+    def load(self, model_id: str) -> StoredModel:
+        """Return a stored model as a prediction reads it; the content's bytes are decoded when they are asked for.
+
+        Raises:
+            TaskPluginError: there is none, or the plugin cannot read it; its words, and status 404.
+            StoreUnavailable, UpstreamError: OpenSearch does not say.
+        """
+        source = self.source(model_id, with_content=True)
+        if source is None:
+            raise no_model(None if self.index_exists() else MODEL_INDEX)
+        return read_for_prediction(source, model_id, self._profile)
 
     def source(self, model_id: str, *, with_content: bool) -> bytes | None:
         """Return a model's stored source, or None if the model or the index is missing."""

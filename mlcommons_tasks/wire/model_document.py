@@ -6,8 +6,7 @@ Source: ml-commons 3.6.0 `MLModel.parse`, `MLModel.toXContent`, `GetModelTranspo
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlcommons_tasks.errors import IllegalArgument, ServerError, StatusError, error_of
@@ -71,6 +70,7 @@ OTHER_NAMES = {
     "last_undeployed_time": "last_unloaded_time",
     "model_content": "content",
 }
+ALGORITHM_FIELDS = ("algorithm", "function_name")
 NO_PRIVILEGE = "User doesn't have privilege to perform this operation on this model"
 _LOCAL = 43  #: where `MLModel.parse` keeps a field's name
 
@@ -84,6 +84,8 @@ def read_model(payload: bytes, profile: Profile = CURRENT) -> dict[str, Any]:
     reader = DocumentReader(payload)
     reader.next()
     found = read_fields(reader, _readers(profile), _LOCAL)
+    if algorithms := [value for name, value in found.items() if name in ALGORITHM_FIELDS]:
+        found["algorithm"] = algorithms[-1]
     for name, older in OTHER_NAMES.items():
         found.setdefault(name, found.get(older))
     found.setdefault("model_version", str(found.get("version", "null")))
@@ -100,7 +102,7 @@ def render_model(payload: bytes, profile: Profile = CURRENT) -> dict[str, Any]:
     Raises:
         TaskPluginError: the plugin cannot read it, or it is hidden; its words, its status.
     """
-    hidden = profile.hides_models and _hidden(json.loads(payload))
+    hidden = profile.hides_models and _hidden(said(payload, ("algorithm", "is_hidden")))
     model = read_model(payload, profile)
     if hidden:
         raise StatusError(NO_PRIVILEGE, 403)
@@ -126,6 +128,14 @@ def refuse_deletion(payload: bytes, profile: Profile = CURRENT) -> None:
         )
     if state in LOADED:
         raise error_of(profile.deployed_stays)
+
+
+def said(payload: bytes, names: Iterable[str]) -> dict[str, Any]:
+    """Return some of a stored source's own fields as they stand there; nothing else is kept, however deep it is."""
+    known: dict[str, Reader] = dict.fromkeys(names, JsonReader.value)
+    reader = DocumentReader(payload)
+    reader.next()
+    return read_fields(reader, known, _LOCAL)
 
 
 def _hidden(source: dict[str, Any]) -> bool:
@@ -195,5 +205,5 @@ _COMMON: Mapping[str, Reader] = {
 @functools.cache
 def _readers(profile: Profile) -> Mapping[str, Reader]:
     """Return a reader for each field."""
-    readers = {**_COMMON, "algorithm": function_reader(profile), "user": user_reader(profile)}
+    readers = {**_COMMON, **dict.fromkeys(ALGORITHM_FIELDS, function_reader(profile)), "user": user_reader(profile)}
     return readers if profile.hides_models else {name: read for name, read in readers.items() if name != "is_hidden"}
