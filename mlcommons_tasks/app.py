@@ -14,12 +14,14 @@ from mlcommons_tasks.clock import Clock, SystemClock
 from mlcommons_tasks.cluster_task import TASK_HEADERS
 from mlcommons_tasks.config import EMBEDDED, MEMORY, Settings, SettingsError
 from mlcommons_tasks.errors import PayloadTooLarge
+from mlcommons_tasks.execution.calls import Calls
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.execution.current_settings import CurrentSettings
 from mlcommons_tasks.execution.dispatcher import Dispatcher
 from mlcommons_tasks.execution.executors import TrainingPool
 from mlcommons_tasks.execution.handover import Handover
 from mlcommons_tasks.execution.membership import Membership
+from mlcommons_tasks.execution.queue import Queue
 from mlcommons_tasks.execution.recovery import Recovery
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.retention import Retention
@@ -39,6 +41,7 @@ from mlcommons_tasks.rest.models import models_blueprint
 from mlcommons_tasks.rest.passage import Passage
 from mlcommons_tasks.rest.plugins import NAME as PLUGINS
 from mlcommons_tasks.rest.plugins import plugins_blueprint
+from mlcommons_tasks.rest.predict import predict_blueprint, train_predict_blueprint
 from mlcommons_tasks.rest.proxy import NAME as PROXY
 from mlcommons_tasks.rest.proxy import forward, is_forwarded, proxy_blueprint
 from mlcommons_tasks.rest.routing import (
@@ -99,8 +102,9 @@ class Service:
     registry: Registry
     membership: Membership
     cluster_tasks: ClusterTasks
-    pool: TrainingPool
+    pools: list[TrainingPool]
     runner: TaskRunner
+    calls: Calls
     #: those who look after trainings from time to time: time-outs, what dead processes left behind, what is pruned
     caretakers: list[Caretaker]
     #: what `X-OpenSearch-Version` says, None where the version that is emulated has no such header
@@ -120,7 +124,8 @@ class Service:
         self.runner.close(grace_s)
         self.registry.close()
         self.membership.close()
-        self.pool.close()
+        for pool in self.pools:
+            pool.close()
 
     def close_in(self, process: int) -> None:
         """Close in the process that built the application; one that was forked from it has no part in it."""
@@ -208,19 +213,23 @@ def _service(settings: Settings, profile: Profile, clock: Clock, facts: ClusterF
     registry = Registry(traces, clock, settings.lease)
     membership = Membership(registry.owner, traces, clock, settings.lease)
     cluster_tasks = ClusterTasks(registry, membership, traces, tasks, clock)
-    pool = TrainingPool(settings.trainings, warm_up)
+    pools = [TrainingPool(settings.trainings, warm_up) for _ in ("trainings", "predictions")]
+    trainer = Trainer(sources.read, pools[0], pools[1])
+    dispatcher = Dispatcher(current, nodes, cluster_tasks.running, profile)
+    queue = Queue(longest=settings.queue)
     runner = TaskRunner(
         tasks,
         models,
-        Trainer(sources.read, pool),
+        trainer,
         registry,
         membership,
-        Dispatcher(current, nodes, cluster_tasks.running, profile).next_worker_node,
+        dispatcher.next_worker_node,
         clock,
-        longest_queue=settings.queue,
+        queue=queue,
         asks_callers=facts.is_secured,
         handover=Handover(traces, registry),
     )
+    calls = Calls(models, trainer, registry, membership, dispatcher, clock, queue)
     caretakers: list[Caretaker] = [
         SyncUp(current, runner, models.index_exists),
         Recovery(traces, registry, tasks, models, runner, clock, settings.lease),
@@ -243,8 +252,9 @@ def _service(settings: Settings, profile: Profile, clock: Clock, facts: ClusterF
         registry=registry,
         membership=membership,
         cluster_tasks=cluster_tasks,
-        pool=pool,
+        pools=pools,
         runner=runner,
+        calls=calls,
         caretakers=caretakers,
         version=f"OpenSearch/{facts.version} (opensearch)" if says_version else None,
     )
@@ -274,7 +284,10 @@ def create_app(
     app.register_blueprint(tasks_blueprint(tasks, models, profile))
     app.register_blueprint(models_blueprint(models, profile))
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
-    app.register_blueprint(train_blueprint(service.runner, service.sources.refuse_bad_query, forward_other))
+    check_query, calls = service.sources.refuse_bad_query, service.calls
+    app.register_blueprint(train_blueprint(service.runner, calls, check_query, forward_other))
+    app.register_blueprint(predict_blueprint(models, calls, check_query, profile, forward_other))
+    app.register_blueprint(train_predict_blueprint(calls, check_query, forward_other))
     edge = ClusterEdge(
         service.cluster_tasks, Cluster(service.client), upstream, service.clock, alone=not facts.has_tasks
     )

@@ -1,4 +1,4 @@
-"""An entry of the cluster's `_tasks` API that stands for a training of ours. Knows neither HTTP nor OpenSearch.
+"""An entry of the cluster's `_tasks` API: a training or prediction of ours. Knows neither HTTP nor OpenSearch.
 
 Facts: OpenSearch 3.6.0 `TaskInfo`, `TaskResult`, `TaskId`. OpenSearch counts its own tasks from 1, so ours count from
 2^52: the two never meet, and a number below 2^53 is exact in every JSON reader. A training takes four numbers in a
@@ -14,6 +14,8 @@ from enum import Enum
 from typing import Any
 
 TRAIN_ACTION = "cluster:admin/opensearch/ml/train"
+PREDICT_ACTION = "cluster:admin/opensearch/ml/predict"
+TRAIN_PREDICT_ACTION = "cluster:admin/opensearch/ml/trainAndPredict"
 FIRST_NUMBER = 2**52
 NUMBERS_OF_A_TASK = 4
 #: The headers of a request that its tasks carry; OpenSearch's order changes from start to start.
@@ -24,16 +26,17 @@ _TASK_ID = re.compile(r"([^:]+):(\d{1,19})")
 
 
 class Stage(str, Enum):
-    """What a training is doing, in this order; one at a time."""
+    """What a training or prediction is doing, in this order; one at a time."""
 
     READ = "read"  #: the rows are read from their index, or taken from the request
     FIT = "fit"  #: a process of the pool trains
+    PREDICT = "predict"  #: a process of the pool predicts
     STORE = "store"  #: the model is written
 
     @property
     def place(self) -> int:
-        """How far its number is from the training's."""
-        return list(Stage).index(self) + 1
+        """How far its number is from the training's; nothing both trains and predicts in stages of their own."""
+        return {Stage.READ: 1, Stage.FIT: 2, Stage.PREDICT: 2, Stage.STORE: 3}[self]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +128,7 @@ class ClusterTask:
         cancellation_time: when it was cancelled, None if it was not.
         running_time_in_nanos: how long it took in all; None while it runs.
         outcome: what became of it; None while it runs.
+        action: the name of what it does.
     """
 
     id: TaskId
@@ -143,6 +147,7 @@ class ClusterTask:
     cancellation_time: int | None = None
     running_time_in_nanos: int | None = None
     outcome: Outcome | None = None
+    action: str = TRAIN_ACTION
 
     @property
     def completed(self) -> bool:

@@ -31,6 +31,7 @@ from mlcommons_tasks.errors import StatusError
 from mlcommons_tasks.execution import handover
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.execution.handover import Handover
+from mlcommons_tasks.execution.queue import Queue
 from mlcommons_tasks.execution.recovery import Recovery
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
@@ -115,7 +116,7 @@ class Replica:
             membership,
             lambda: "node",
             SystemClock(),
-            at_once=3,
+            queue=Queue(3),
             handover=Handover(index, self.registry),
         )
         self.recovery = Recovery(index, self.registry, tasks, models, self.runner, SystemClock(), LEASE_S)

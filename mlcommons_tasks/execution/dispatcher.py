@@ -27,6 +27,9 @@ CIRCUIT_BREAKING = "circuit_breaking_exception"
 NO_BREAKER = 100  #: percent, from which on the memory breaker is off
 
 
+NO_NODE_PREDICTS = "no eligible node to run predict request"
+
+
 class Dispatcher:
     """Chooses nodes. `running` gives the trainings of all replicas that have not ended."""
 
@@ -55,9 +58,16 @@ class Dispatcher:
             TaskPluginError: the node is short of memory or disk.
             StoreUnavailable, UpstreamError: the cluster did not say.
         """
+        return self._next(self._profile.no_eligible_node)
+
+    def next_predict_node(self) -> str:
+        """Return the id of the node that the next prediction is for; see `next_worker_node`."""
+        return self._next(NO_NODE_PREDICTS)
+
+    def _next(self, none_eligible: str) -> str:
         settings = self._settings.get()
         if settings.task_dispatch_policy == "round_robin":
-            node = self._in_turn(settings)
+            node = self._in_turn(settings, none_eligible)
         elif settings.task_dispatch_policy == "least_load":
             node = self._least_loaded(settings)
         else:
@@ -84,10 +94,10 @@ class Dispatcher:
             error.metadata = {"bytes_wanted": 0, "bytes_limit": 0, "durability": "TRANSIENT"}
         raise error
 
-    def _in_turn(self, settings: MLSettings) -> str:
+    def _in_turn(self, settings: MLSettings, none_eligible: str) -> str:
         nodes = eligible(settings, self._nodes.all())
         if not nodes:
-            raise IllegalArgument(self._profile.no_eligible_node)
+            raise IllegalArgument(none_eligible)
         return nodes[next(self._turn) % len(nodes)]
 
     def _least_loaded(self, settings: MLSettings) -> str:

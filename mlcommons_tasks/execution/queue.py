@@ -14,8 +14,8 @@ EXECUTOR = "org.opensearch.common.util.concurrent.OpenSearchThreadPoolExecutor"
 class Queue:
     """`at_once` trainings are in work, `longest` more may wait."""
 
-    def __init__(self, at_once: int, longest: int) -> None:
-        self._at_once = at_once
+    def __init__(self, at_once: int = 32, longest: int = 10_000) -> None:
+        self.at_once = at_once
         self._longest = longest
         self._lock = threading.Lock()
         self._taken = 0
@@ -41,15 +41,15 @@ class Queue:
             TooManyRequests: there is none left. The words are those of the plugin's thread pool, the numbers ours.
         """
         with self._lock:
-            if node is None or self._taken < self._at_once + self._longest:
+            if node is None or self._taken < self.at_once + self._longest:
                 self._taken += 1
                 return
             done = self._done
         raise TooManyRequests(
             f"rejected execution of org.opensearch.ml.task.MLTrainingTaskRunner$$Lambda/{id(self):#018x}@{id(node):x}"
             f" on OpenSearchThreadPoolExecutor[name = {node()}/opensearch_ml_train, queue capacity = {self._longest},"
-            f" {EXECUTOR}@{id(self) & 0xFFFFFFFF:x}[Running, pool size = {self._at_once},"
-            f" active threads = {self._at_once}, queued tasks = {self._longest}, completed tasks = {done}]]"
+            f" {EXECUTOR}@{id(self) & 0xFFFFFFFF:x}[Running, pool size = {self.at_once},"
+            f" active threads = {self.at_once}, queued tasks = {self._longest}, completed tasks = {done}]]"
         )
 
     def leave(self) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlcommons_tasks.clock import Clock
-from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, Outcome, Recipe, TaskId
+from mlcommons_tasks.cluster_task import FIRST_NUMBER, TRAIN_ACTION, ClusterTask, Outcome, Recipe, TaskId
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.store.batches import LINGER_S
@@ -70,6 +70,7 @@ class Registry:
         headers: Mapping[str, str],
         ml_task_id: str | None = None,
         recipe: Recipe | None = None,
+        action: str = TRAIN_ACTION,
     ) -> LiveTask:
         """Take up a training that waits, or with no `ml_task_id` runs at once while its caller waits."""
         now = self._clock.now_in_millis()
@@ -86,6 +87,7 @@ class Registry:
                 owner=self.owner,
                 ml_task_id=ml_task_id,
                 state=state.value,
+                action=action,
             ),
             recipe,
         )

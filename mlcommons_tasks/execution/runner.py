@@ -1,5 +1,6 @@
 """The life of a training task: CREATED, RUNNING, and an end. Every accepted task gets one.
 
+Work whose caller waits is no task: `calls` does that.
 Says when a state is written; how is `states`' business, and the work is the trainer's.
 RUNNING is written once the data is there, as the plugin does it: a task that finds none goes from CREATED to FAILED.
 """
@@ -16,24 +17,23 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.clock import Clock
-from mlcommons_tasks.cluster_task import CANCELLED_BY, Outcome, Stage
-from mlcommons_tasks.data_frame import DataFrame
+from mlcommons_tasks.cluster_task import Outcome, Stage
 from mlcommons_tasks.errors import StatusError, TaskPluginError, TooManyRequests
+from mlcommons_tasks.execution.calls import read_rows
 from mlcommons_tasks.execution.executors import WorkerDied
 from mlcommons_tasks.execution.handover import Handover, recipe_of
-from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.queue import Queue
 from mlcommons_tasks.execution.registry import Registry
-from mlcommons_tasks.execution.states import StateWriter, Stored, TaskCancelled, TaskGone
-from mlcommons_tasks.execution.training import Trainer
+from mlcommons_tasks.execution.states import StateWriter, Stored, TaskGone
+from mlcommons_tasks.execution.training import Trainer, describe
 from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.batches import Written
 from mlcommons_tasks.store.connection import is_passing
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.task import FunctionName, InputType, MLTask, TaskState
-from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
+from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ ENDED_AT_ONCE = 16  #: how many tasks are written at the same time when the serv
 
 
 class TaskRunner:
-    """Trains at once, or as a task.
+    """Trains as tasks.
 
-    `at_once` is how many tasks are in work at the same time, `longest_queue` how many more may wait, as CREATED.
+    `queue` says how many are in work at the same time, and how many more may wait, as CREATED.
     With `asks_callers` data is read with a caller's credentials, which are not written down.
     """
 
@@ -61,8 +61,7 @@ class TaskRunner:
         next_worker_node: Callable[[], str],
         clock: Clock,
         *,
-        at_once: int = 32,
-        longest_queue: int = 10_000,
+        queue: Queue | None = None,
         asks_callers: bool = False,
         handover: Handover | None = None,
     ) -> None:
@@ -76,46 +75,13 @@ class TaskRunner:
         self._asks_callers = asks_callers
         self._handover = handover
         self._states = StateWriter(tasks, models, registry, clock)
-        self._queue = Queue(at_once, longest_queue)
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
-        self._fits = ThreadPoolExecutor(at_once, thread_name_prefix="fit")
+        self._queue = queue or Queue()
+        self._threads = ThreadPoolExecutor(self._queue.at_once, thread_name_prefix="training")
+        self._fits = ThreadPoolExecutor(self._queue.at_once, thread_name_prefix="fit")
         self._after = ThreadPoolExecutor(1, thread_name_prefix="after-cancel")
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Stored, Future[None]]] = {}
         self._closing = False
-
-    def train(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
-        """Train while the caller waits; return the model's id. No task is stored.
-
-        `caller` are the headers that say who asks, `task_headers` those that cluster tasks carry.
-
-        Raises:
-            TooManyRequests: too many wait already.
-            TaskPluginError: what the training or the store raised.
-        """
-        with self._queue.place(self._next_worker_node):
-            self._membership.await_known()
-            live = self._registry.open(self._next_worker_node(), describe(ml_input), task_headers)
-            try:
-                return self._train(live, ml_input, {**caller, **task_headers})
-            except WorkerDied as error:
-                raise StatusError(str(error), 503) from error
-            except Cancelled as error:
-                raise TaskCancelled(f"task cancelled: {CANCELLED_BY}") from error
-            finally:
-                self._registry.end(live, TaskState.COMPLETED, Outcome())
-
-    def _train(self, live: LiveTask, ml_input: MLInput, caller: dict[str, str]) -> str:
-        frame = self._read(live, ml_input, caller)
-        content = self._trainer.fit(ml_input, frame, live)
-        live.cancellation.check()
-        live.enter(Stage.STORE, self._clock.now_in_millis())
-        model_id = self._models.new_id()
-        self._models.create(model_id, MLModel(FunctionName(ml_input.function_name), content))
-        if live.cancellation.wanted:
-            self._states.discard(model_id)
-            raise Cancelled
-        return model_id
 
     def train_async(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
         """Store a task that is CREATED and return its id; the training follows.
@@ -277,7 +243,7 @@ class TaskRunner:
 
     def _run(self, stored: Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
         try:
-            frame = self._read(stored.live, ml_input, caller)
+            frame = read_rows(self._trainer, stored.live, ml_input, caller, self._clock)
             if stored.live.recipe is not None and stored.live.recipe.body is None:
                 stored.ml_input = dataclasses.replace(ml_input, dataset=DataFrameDataset(frame))
             fit = self._fits.submit(self._trainer.fit, ml_input, frame, stored.live)  # it need not wait for the write
@@ -308,15 +274,6 @@ class TaskRunner:
             self._states.write(stored, lambda task, now: task.running(now))
         self._registry.changed(stored.live)
 
-    def _read(self, live: LiveTask, ml_input: MLInput, caller: dict[str, str]) -> DataFrame:
-        live.cancellation.check()
-        live.enter(Stage.READ, self._clock.now_in_millis())
-        patient = live.recipe is not None  # nobody waits for a task
-        frame = self._trainer.read(ml_input, caller, live.cancellation, patient=patient)
-        live.cancellation.check()
-        live.enter(Stage.FIT, self._clock.now_in_millis(), rows=frame.size)
-        return frame
-
     def _cancel_waiting(self, stored: Stored, future: Future[None]) -> None:
         """End a task that was cancelled before its turn came."""
         if future.cancel() and not stored.live.is_lost:
@@ -329,12 +286,3 @@ class TaskRunner:
         with self._lock:
             if stored.task_id in self._open and self._open[stored.task_id][0] is stored:  # it may have come back
                 del self._open[stored.task_id]
-
-
-def describe(ml_input: MLInput) -> str:
-    """Return what is trained on what, in a line."""
-    dataset = ml_input.dataset
-    if isinstance(dataset, SearchQueryDataset):
-        return f"algorithm[{ml_input.function_name}], indices[{','.join(dataset.indices)}]"
-    rows = dataset.frame.size if isinstance(dataset, DataFrameDataset) else 0
-    return f"algorithm[{ml_input.function_name}], rows[{rows}]"

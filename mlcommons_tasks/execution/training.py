@@ -1,15 +1,17 @@
-"""One training, from its data to the bytes of a model. Knows neither tasks nor HTTP."""
+"""One training or prediction, from its data to a model or to what one says. Knows neither tasks nor HTTP."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.data_frame import DataFrame
-from mlcommons_tasks.execution.executors import TrainingPool, Watch
-from mlcommons_tasks.execution.progress import ProgressPage
-from mlcommons_tasks.pipeline.algorithms import get_algorithm
+from mlcommons_tasks.execution.executors import Pool, Watch
+from mlcommons_tasks.execution.progress import Report
+from mlcommons_tasks.pipeline.algorithms import Prediction, get_algorithm, get_together
 from mlcommons_tasks.pipeline.data_frame import frame_from_sources, require_documents, require_rows
+from mlcommons_tasks.task import FunctionName
 from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 
 
@@ -36,26 +38,31 @@ def warm_up() -> None:
     _ = numpy, scipy.spatial.distance
 
 
-def fit(function_name: str, frame: DataFrame, parameters: Any, seed: int | None, page_path: str) -> bytes:
-    """Train one model, and report on a page; runs in a process of the pool."""
-    page = ProgressPage(page_path)
-    try:
-        return get_algorithm(function_name).train(
-            frame, parameters, seed=seed, cancelled=page.cancelled, progress=page.report
-        )
-    finally:
-        page.close()
+def fit(function_name: str, frame: DataFrame, parameters: Any, seed: int | None, report: Report) -> bytes:
+    """Train one model, and report; runs where the pool runs it."""
+    return get_algorithm(function_name).train(
+        frame, parameters, seed=seed, cancelled=report.cancelled, progress=report.progress
+    )
 
 
 class Trainer:
-    """Reads the data a request names and has a model made of it.
+    """Reads the data a request names, has a model made of it, or has a model say something of it.
+
+    Predictions have processes of their own, for nobody wants to wait for somebody else's training.
 
     `seed` makes every training repeatable; None makes each one different, as the plugin's are.
     """
 
-    def __init__(self, read_sources: SourceReader, pool: TrainingPool, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        read_sources: SourceReader,
+        pool: TrainingPool,
+        predictions: TrainingPool | None = None,
+        seed: int | None = None,
+    ) -> None:
         self._read_sources = read_sources
         self._pool = pool
+        self._predictions = predictions or pool
         self._seed = seed
 
     def read(
@@ -89,3 +96,42 @@ class Trainer:
         """
         require_rows(frame)
         return self._pool.run(fit, ml_input.function_name, frame, ml_input.parameters, self._seed, watch=watch)
+
+    def predict(
+        self,
+        algorithm: FunctionName,
+        content: bytes,
+        parameters: Mapping[str, Any] | None,
+        frame: DataFrame,
+        watch: Watch,
+    ) -> Prediction:
+        """Return what a model says of these rows.
+
+        Raises:
+            Cancelled: the watch wanted it meanwhile.
+            TaskPluginError: model, parameters or rows do not fit each other; the plugin's words.
+            WorkerDied: the process that predicted died.
+        """
+        require_rows(frame)
+        return self._predictions.run(predict, algorithm.value, content, frame, parameters, watch=watch)
+
+    def fit_and_predict(self, ml_input: MLInput, frame: DataFrame, watch: Watch) -> DataFrame:
+        """Return what a model of these rows says of them.
+
+        Raises:
+            Cancelled: the watch wanted it meanwhile.
+            TaskPluginError: parameters or rows do not fit the algorithm; the plugin's words.
+            WorkerDied: the process that did it died.
+        """
+        require_rows(frame)
+        name = ml_input.function_name
+        return self._pool.run(fit_and_predict, name, frame, ml_input.parameters, self._seed, watch=watch)
+
+
+def describe(ml_input: MLInput) -> str:
+    """Return what is done with what, in a line."""
+    dataset = ml_input.dataset
+    if isinstance(dataset, SearchQueryDataset):
+        return f"algorithm[{ml_input.function_name}], indices[{','.join(dataset.indices)}]"
+    rows = dataset.frame.size if isinstance(dataset, DataFrameDataset) else 0
+    return f"algorithm[{ml_input.function_name}], rows[{rows}]"

@@ -21,7 +21,10 @@ ACTIONS = {
     "models.search_models": "models/search",
     "models.delete_model": "models/delete",
     "models.update_model": "models/update",
+    "predict.predict": "predict",
+    "predict.predict_with_model": "predict",
     "train.train": "train",
+    "train_predict.train_and_predict": "trainAndPredict",
 }
 
 

@@ -6,19 +6,30 @@ from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response
 
+from mlcommons_tasks.execution.calls import Calls
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.pipeline.algorithms import ALGORITHMS
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.task import TaskState
-from mlcommons_tasks.wire.ml_input import SearchQueryDataset, parse_ml_input, query_in_place, validate_request
+from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset, parse_ml_input, query_in_place, validate_request
 
 #: Has OpenSearch look at a search body without running it: the body, the caller's headers.
 QueryCheck = Callable[[bytes, Mapping[str, str]], None]
+Forward = Callable[[], Response]
+
+
+def parsed_input(rest: RestRequest, algorithm: str, refuse_bad_query: QueryCheck) -> MLInput:
+    """Read the request's body for an algorithm; see `parse_ml_input` and `QueryCheck` for what it raises."""
+    payload = rest.json_body()
+    ml_input = parse_ml_input(algorithm, payload)
+    if isinstance(ml_input.dataset, SearchQueryDataset):
+        refuse_bad_query(query_in_place(payload), rest.caller)
+    return ml_input
 
 
 def train_blueprint(
-    runner: TaskRunner, refuse_bad_query: QueryCheck, forward_other: Callable[[], Response] | None = None
+    runner: TaskRunner, calls: Calls, refuse_bad_query: QueryCheck, forward_other: Forward | None = None
 ) -> Blueprint:
     """Return the route that trains.
 
@@ -32,17 +43,14 @@ def train_blueprint(
             return forward_other()
         rest = RestRequest.current()
         is_async = rest.parameters.boolean("async")
-        payload = rest.json_body()
-        ml_input = parse_ml_input(algorithm, payload)
-        if isinstance(ml_input.dataset, SearchQueryDataset):
-            refuse_bad_query(query_in_place(payload), rest.caller)
+        ml_input = parsed_input(rest, algorithm, refuse_bad_query)
         rest.finish("algorithm", authorize=False)
         validate_request(ml_input)
         rest.authorize()
         if is_async:
             task_id = runner.train_async(ml_input, rest.caller, rest.task_headers)
             return reply({"task_id": task_id, "status": TaskState.CREATED.value})
-        model_id = runner.train(ml_input, rest.caller, rest.task_headers)
+        model_id = calls.train(ml_input, rest.caller, rest.task_headers)
         return reply({"model_id": model_id, "status": TaskState.COMPLETED.value})
 
     return routes

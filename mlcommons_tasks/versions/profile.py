@@ -74,6 +74,10 @@ class Profile:
     deployed_stays: Failure | None
     #: Whether there is a route that updates a model.
     updates_models: bool
+    #: Whether a path may name a model to predict with without its algorithm.
+    predicts_by_model: bool
+    #: Whether the model is looked for before the body is read, though the path names an algorithm.
+    predicts_model_first: bool
     #: The status of a number that is out of its type's range.
     number_out_of_range: int
     #: Why nothing is trained where no node may train.

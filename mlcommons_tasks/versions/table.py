@@ -301,6 +301,8 @@ ROWS: Mapping[str, Row] = {
         f"{_DELETE_MODEL}, 2.4.0.0, 2.6.0.0, 2.7.0.0, 2.12.0.0",
     ),
     "updates_models": Row((("1.3", False), ("2.12", True)), READ, "RestMLUpdateModelAction, first in 2.12.0.0"),
+    "predicts_by_model": Row((("1.3", False), ("2.4", True)), READ, "RestMLPredictionAction, 2.3.0.0, 2.4.0.0"),
+    "predicts_model_first": Row((("1.3", False), ("3.0", True)), RECORDED, "RestMLPredictionAction, 2.19.0.0, 3.0.0.0"),
     "number_out_of_range": Row(
         (("1.3", 500), ("2.19.3", 400), ("3.0", 500), ("3.1", 400)),
         RECORDED,

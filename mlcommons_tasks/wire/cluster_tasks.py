@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from mlcommons_tasks.cluster_task import TRAIN_ACTION, ClusterTask, Stage, TaskId
+from mlcommons_tasks.cluster_task import ClusterTask, Stage, TaskId
 from mlcommons_tasks.errors import IllegalArgument
 from mlcommons_tasks.wire.simple_match import simple_match
 from mlcommons_tasks.wire.time_value import format_time_value
 
+AT_WORK = (Stage.FIT, Stage.PREDICT)  #: the stages in which a process of the pool works
 NANOS_PER_MILLI = 1_000_000
 
 #: What a node is, in the order of `_tasks`; the values are those that `GET _nodes` gives.
@@ -58,7 +59,7 @@ class Entry:
     @property
     def action(self) -> str:
         """The name of what it does."""
-        return TRAIN_ACTION if self.stage is None else f"{TRAIN_ACTION}[{self.stage.value}]"
+        return self.task.action if self.stage is None else f"{self.task.action}[{self.stage.value}]"
 
     @property
     def start_time(self) -> int:
@@ -72,8 +73,11 @@ class Entry:
             return self.task.description
         if self.stage is Stage.READ:
             return "reading the rows"
+        if self.stage is Stage.STORE:
+            return "storing the model"
         rows = self.task.rows
-        return "storing the model" if self.stage is Stage.STORE else f"fitting {rows} row{'' if rows == 1 else 's'}"
+        done = "predicting" if self.stage is Stage.PREDICT else "fitting"
+        return f"{done} {rows} row{'' if rows == 1 else 's'}"
 
     def running_time_in_nanos(self, now: int) -> int:
         """Return how long it took, or has taken up to `now`, in milliseconds since the epoch."""
@@ -84,9 +88,9 @@ class Entry:
     def resource_stats(self) -> dict[str, Any]:
         """Return what it has used: the processor time of the training's process, which is the one thread there is."""
         task, stage = self.task, self.stage
-        fits = stage is Stage.FIT
-        fitted = fits or (stage is None and (task.cpu_time_in_nanos > 0 or task.stage in (Stage.FIT, Stage.STORE)))
-        active = fitted and task.stage is Stage.FIT
+        fits = stage in AT_WORK
+        fitted = fits or (stage is None and (task.cpu_time_in_nanos > 0 or task.stage in (*AT_WORK, Stage.STORE)))
+        active = fitted and task.stage in AT_WORK
         nanos = task.cpu_time_in_nanos if fitted else 0
         stats: dict[str, Any] = {
             name: {"cpu_time_in_nanos": nanos, "memory_in_bytes": 0} for name in ("average", "total", "min", "max")

@@ -13,10 +13,12 @@ from mlcommons_tasks.clock import SystemClock
 from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, TaskId
 from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import TaskPluginError, UpstreamError
+from mlcommons_tasks.execution.calls import Calls
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.execution.executors import Watch
 from mlcommons_tasks.execution.handover import Handover
 from mlcommons_tasks.execution.live import LiveTask
+from mlcommons_tasks.execution.queue import Queue
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.model import MLModel
@@ -209,6 +211,18 @@ class Membership:
         """Do nothing."""
 
 
+class Nodes:
+    """A cluster of one node."""
+
+    def next_worker_node(self) -> str:
+        """Return it."""
+        return "node"
+
+    def next_predict_node(self) -> str:
+        """Return it."""
+        return "node"
+
+
 class Replica:
     """What one process of the service knows of cluster tasks, over stores that it may share with others."""
 
@@ -249,7 +263,7 @@ class Replica:
 class House:
     """A runner and the doubles around it."""
 
-    def __init__(self, beside: House | None = None) -> None:
+    def __init__(self, beside: House | None = None, queue: Queue | None = None) -> None:
         self.tasks = beside.tasks if beside else Tasks()
         self.models = beside.models if beside else Models()
         self.trainer = Trainer()
@@ -258,9 +272,12 @@ class House:
         self.index = beside.index if beside else ClusterTaskIndex()
         self.replica = Replica(self.tasks, self.index)
         self.registry, self.cluster = self.replica.registry, self.replica.cluster
-        parts: Any = (self.tasks, self.models, self.trainer, self.registry, Membership())
+        parts: Any = (self.models, self.trainer, self.registry, Membership())
         self.handover: Any = Handover(cast(Any, self.index), self.registry)
-        self.runner = TaskRunner(*parts, lambda: "node", SystemClock(), at_once=2, handover=self.handover)
+        self.queue = queue or Queue(2)
+        clock, tasks = SystemClock(), cast(Any, self.tasks)
+        self.runner = TaskRunner(tasks, *parts, lambda: "node", clock, queue=self.queue, handover=self.handover)
+        self.calls = Calls(*parts, Nodes(), clock, self.queue)
 
     def hold(self) -> None:
         """Let trainings wait at their work until `go`."""

@@ -11,7 +11,7 @@ import pytest
 from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, Outcome, Stage, TaskId
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.execution.live import LiveTask
-from mlcommons_tasks.execution.runner import TaskCancelled
+from mlcommons_tasks.execution.states import TaskCancelled
 from mlcommons_tasks.task import TaskState
 from tests.services import wait_until
 from tests.unit.doubles import ASKED, PATIENCE_S, House, a_watch, refusal
@@ -190,7 +190,7 @@ def test_a_closed_runner_lets_go_of_what_it_gave_up(house: House, caplog: pytest
 def refused(house: House) -> TaskPluginError:
     """Train while a caller waits, cancel it at work, and return what the caller is told."""
     with ThreadPoolExecutor(1) as caller:
-        answer = caller.submit(house.runner.train, ASKED, {}, {})
+        answer = caller.submit(house.calls.train, ASKED, {}, {})
         assert house.at_work.acquire(timeout=PATIENCE_S)
         assert cancel(house, None)
         house.go.set()

@@ -16,7 +16,7 @@ import pytest
 from mlcommons_tasks.cancellation import Cancellation, Cancelled
 from mlcommons_tasks.execution.executors import OBEY_S, TrainingPool, WorkerDied
 from mlcommons_tasks.execution.live import LiveTask
-from mlcommons_tasks.execution.progress import ProgressPage
+from mlcommons_tasks.execution.progress import Report
 from mlcommons_tasks.execution.training import Trainer
 from mlcommons_tasks.pipeline.data_frame import frame_from_sources
 from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput
@@ -68,32 +68,29 @@ def test_what_stops_a_work_is_not_done_once_the_work_is_over() -> None:
     assert ends == ["stopped", "over"]
 
 
-def obey(rounds: int, path: str) -> int:
+def obey(rounds: int, report: Report) -> int:
     """Report a round, and stop when the flag says so; without rounds at once."""
-    page = ProgressPage(path)
-    page.report(rounds, 1000)
-    wait_until(page.cancelled, deadline_s=PATIENCE_S, what="the flag")
-    page.close()
+    report.progress(rounds, 1000)
+    wait_until(report.cancelled, deadline_s=PATIENCE_S, what="the flag")
     raise Cancelled
 
 
-def ignore(path: str) -> None:
+def ignore(report: Report) -> None:
     """Report, and look at nothing."""
-    ProgressPage(path).report(1, 2)
+    report.progress(1, 2)
     threading.Event().wait(60)
 
 
-def die(path: str) -> None:
+def die(report: Report) -> None:
     """Report, and end the process once the flag says so."""
-    page = ProgressPage(path)
-    page.report(1, 2)
-    wait_until(page.cancelled, deadline_s=PATIENCE_S, what="the flag")
+    report.progress(1, 2)
+    wait_until(report.cancelled, deadline_s=PATIENCE_S, what="the flag")
     os._exit(9)
 
 
-def flag(path: str) -> bool:
+def flag(report: Report) -> bool:
     """Return what the flag says."""
-    return ProgressPage(path).cancelled()
+    return report.cancelled()
 
 
 def pages() -> set[Path]:

@@ -54,15 +54,14 @@ def test_what_is_taken_over_always_has_a_place() -> None:
 
 def test_a_task_too_many_is_stored_as_failed() -> None:
     """Its caller has an id, and the reason; a caller who waits has the 429."""
-    with House() as house:
-        house.runner._queue = Queue(1, 0)
+    with House(queue=Queue(1, 0)) as house:
         house.hold()
         first = house.begin()
         task_id = house.begin()
         assert house.tasks.states[task_id] == ["FAILED"]
         assert house.tasks.sources[task_id]["error"].startswith("rejected execution of org.opensearch.ml.task")
         with pytest.raises(TooManyRequests):
-            house.runner.train(ASKED, {}, {})
+            house.calls.train(ASKED, {}, {})
         house.go.set()
         assert house.end(first)[-1] == "COMPLETED"
-        assert house.runner._queue._taken == 0
+        assert house.queue._taken == 0

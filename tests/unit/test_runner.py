@@ -38,7 +38,7 @@ def test_a_training_is_written_three_times(house: House) -> None:
 
 def test_a_synchronous_training_writes_no_task(house: House) -> None:
     """The model's id is the answer."""
-    assert house.runner.train(ASKED, {}, {}) == "model-0"
+    assert house.calls.train(ASKED, {}, {}) == "model-0"
     assert house.tasks.sources == {}
 
 
@@ -68,7 +68,7 @@ def test_a_dead_process_is_a_503_for_who_waits(house: House) -> None:
     """The synchronous caller may ask again."""
     house.trainer.fitting = raising(WorkerDied("it died"))
     with pytest.raises(StatusError, match="it died") as caught:
-        house.runner.train(ASKED, {}, {})
+        house.calls.train(ASKED, {}, {})
     assert caught.value.status == 503
 
 

@@ -75,3 +75,11 @@ def get_algorithm(function_name: str) -> Algorithm:
     if function_name not in ALGORITHMS:
         raise IllegalArgument(f"Unsupported algorithm: {function_name}")
     return cast(Algorithm, importlib.import_module(f"{__name__}.{function_name.lower()}"))
+
+
+def get_together(function_name: str) -> TogetherAlgorithm:
+    """Return the algorithm that trains and predicts in one request; ServerError for one that does not."""
+    if function_name not in TOGETHER:
+        get_algorithm(function_name)
+        raise ServerError(f"class {function_name} cannot be cast", type="class_cast_exception")
+    return cast(TogetherAlgorithm, get_algorithm(function_name))

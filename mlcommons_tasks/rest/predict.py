@@ -1,0 +1,143 @@
+"""`/_plugins/_ml/_predict` and `/_plugins/_ml/models/<id>/_predict`. Source: ml-commons 3.6.0 `RestMLPredictionAction`.
+
+The plugin looks for the model before it reads the body, unless it knows the model from an earlier prediction. Until
+then whatever is wrong with model or body is a 404.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from flask import Blueprint, Response
+
+from mlcommons_tasks.data_frame import DataFrame
+from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.execution.calls import Calls
+from mlcommons_tasks.pipeline.algorithms import ALGORITHMS
+from mlcommons_tasks.rest.exchange import RestRequest, reply
+from mlcommons_tasks.rest.routing import ML_PREFIX
+from mlcommons_tasks.rest.train import Forward, QueryCheck, parsed_input
+from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.versions import Profile
+from mlcommons_tasks.wire.ml_input import MLInput, validate_request
+from mlcommons_tasks.wire.model_content import StoredModel
+from mlcommons_tasks.wire.prediction import prediction_body
+
+NOT_FOUND = 404
+JAVA = "rO0"  #: how serialized Java starts, as base64
+MOST_KNOWN = 10_000  #: models of which it is remembered that they were predicted with
+
+
+def is_foreign(model: StoredModel) -> bool:
+    """Say whether only the plugin itself can predict with a model: it trained it, or nobody emulates what it does."""
+    return model.algorithm.value not in ALGORITHMS or str(model.fields.get("model_content")).startswith(JAVA)
+
+
+class Known:
+    """The models that this process has predicted with, by their ids; those used last, `most` of them."""
+
+    def __init__(self, most: int = MOST_KNOWN) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._ids: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, model_id: str) -> bool:
+        return model_id in self._ids
+
+    def add(self, model_id: str) -> None:
+        """Remember a model."""
+        with self._lock:
+            self._ids[model_id] = None
+            self._ids.move_to_end(model_id)
+            if len(self._ids) > self._most:
+                self._ids.popitem(last=False)
+
+    def forget(self, model_id: str) -> None:
+        """Forget a model that is gone."""
+        with self._lock:
+            self._ids.pop(model_id, None)
+
+
+def predict_blueprint(
+    models: ModelStore,
+    calls: Calls,
+    refuse_bad_query: QueryCheck,
+    profile: Profile,
+    forward_other: Forward | None = None,
+) -> Blueprint:
+    """Return the routes that predict.
+
+    `forward_other` has the cluster's own plugin answer for a model that it trained, where there is one.
+    """
+    routes = Blueprint("predict", __name__)
+    known = Known()
+
+    @routes.post(f"{ML_PREFIX}/_predict/<segment:algorithm>/<segment:model_id>")
+    def predict(algorithm: str, model_id: str) -> Response:
+        return answer(algorithm, model_id)
+
+    def predict_with_model(model_id: str) -> Response:
+        return answer(None, model_id)
+
+    if profile.predicts_by_model:
+        routes.add_url_rule(
+            f"{ML_PREFIX}/models/<segment:model_id>/_predict", view_func=predict_with_model, methods=["POST"]
+        )
+
+    def answer(algorithm: str | None, model_id: str) -> Response:
+        rest = RestRequest.current()
+        model: StoredModel | None = None
+        reads_first = (algorithm is None or profile.predicts_model_first) and model_id not in known
+        if reads_first:
+            rest.finish("algorithm", "model_id", authorize=False)
+            model = models.load(model_id)
+            ml_input = read(rest, algorithm or model.algorithm.value, status=NOT_FOUND)
+        else:
+            model = models.load(model_id) if algorithm is None else None
+            ml_input = read(rest, algorithm or (model.algorithm.value if model else ""))
+            rest.finish("algorithm", "model_id", authorize=False)
+        validate_request(ml_input)
+        rest.authorize()
+        try:
+            model = model or models.load(model_id)
+        except TaskPluginError:
+            known.forget(model_id)
+            raise
+        if forward_other is not None and is_foreign(model):
+            return forward_other()
+        known.add(model_id)
+        model.require_deployed()
+        return reply(prediction_body(calls.predict(model, ml_input, rest.caller, rest.task_headers)))
+
+    def read(rest: RestRequest, algorithm: str, status: int | None = None) -> MLInput:
+        try:
+            return parsed_input(rest, algorithm, refuse_bad_query)
+        except TaskPluginError as error:
+            if status is not None:
+                error.status = status
+            raise
+
+    return routes
+
+
+def train_predict_blueprint(
+    calls: Calls, refuse_bad_query: QueryCheck, forward_other: Forward | None = None
+) -> Blueprint:
+    """Return the route that trains and predicts at once. Source: ml-commons 3.6.0 `RestMLTrainAndPredictAction`."""
+    routes = Blueprint("train_predict", __name__)
+
+    @routes.post(f"{ML_PREFIX}/_train_predict/<segment:algorithm>")
+    def train_and_predict(algorithm: str) -> Response:
+        if forward_other is not None and algorithm.upper() not in ALGORITHMS:
+            return forward_other()
+        rest = RestRequest.current()
+        rest.parameters.boolean("async")  # it must be one, and changes nothing
+        ml_input = parsed_input(rest, algorithm, refuse_bad_query)
+        rest.finish("algorithm", authorize=False)
+        validate_request(ml_input)
+        rest.authorize()
+        found: DataFrame = calls.train_and_predict(ml_input, rest.caller, rest.task_headers)
+        return reply(prediction_body(found))
+
+    return routes
