@@ -23,7 +23,7 @@ from loky import ProcessPoolExecutor
 from loky.process_executor import ShutdownExecutorError
 
 from mlcommons_tasks.cancellation import Cancellation, Cancelled
-from mlcommons_tasks.execution.progress import ProgressPage
+from mlcommons_tasks.execution.progress import ProgressPage, Reported
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ NICENESS = 5  #: requests come first where trainings take every core
 
 
 class WorkerDied(Exception):
-    """The process that ran a job ended before the job did, more than once."""
+    """What ran a job ended before the job did, more than once, or there is nothing to run it."""
 
 
 class Watch(Protocol):
@@ -44,11 +44,32 @@ class Watch(Protocol):
 
     cancellation: Cancellation
 
-    def began(self, page: ProgressPage) -> None:
-        """Take note of the page on which the job reports."""
+    def began(self, reported: Reported) -> None:
+        """Take note of where the job reports."""
 
     def ended(self) -> None:
-        """Take note that the page goes."""
+        """Take note that nothing more is reported there."""
+
+
+class Pool(Protocol):
+    """Where jobs run, several at a time and none in this process."""
+
+    def start(self) -> None:
+        """Do now what the first job would have to wait for."""
+
+    def run(self, job: Callable[..., Result], *arguments: Any, watch: Watch | None = None) -> Result:
+        """Return what `job(*arguments)` gives, all of it picklable.
+
+        With `watch` it may be cancelled, and is given a `Report` as its last argument.
+
+        Raises:
+            Cancelled: the watch wanted it, before the job was done.
+            WorkerDied: what ran it ended, and in a second attempt too; or the pool was closed.
+            Exception: whatever the job raises.
+        """
+
+    def close(self) -> None:
+        """End the jobs; those that run or wait end as WorkerDied."""
 
 
 def _start_worker(warm_up: Callable[[], None] | None, parent: int) -> None:
@@ -90,15 +111,15 @@ class _Slot:
     def run(self, job: Callable[..., Result], *arguments: Any, watch: Watch | None) -> Result:
         """Return what the job gives; it is tried once more if its process died.
 
-        A job that is watched gets the path of a page on which it reports, behind its other arguments.
+        A job that is watched gets a report, behind its other arguments.
         """
         if watch is None:
             return self._attempt(job, arguments, None)
-        page = ProgressPage.new()  # of this job alone: nothing said of one job reaches the next
+        page = ProgressPage()  # of this job alone: nothing said of one job reaches the next
         watch.began(page)
         try:
             with watch.cancellation.stopped_by(page.cancel):
-                return self._attempt(job, (*arguments, page.path), watch.cancellation)
+                return self._attempt(job, (*arguments, page.report()), watch.cancellation)
         finally:
             watch.ended()
             page.remove()
@@ -166,15 +187,7 @@ class TrainingPool:
         self._slots[0].submit(os.getpid)
 
     def run(self, job: Callable[..., Result], *arguments: Any, watch: Watch | None = None) -> Result:
-        """Return what `job(*arguments)` gives in one of the processes; both must be picklable.
-
-        With `watch` it may be cancelled, and is given the path of a `ProgressPage` as its last argument.
-
-        Raises:
-            Cancelled: the watch wanted it, before the job was done.
-            WorkerDied: its process ended, and that of the second attempt too; or the pool was closed.
-            Exception: whatever the job raises.
-        """
+        """Return what a job gives in one of the processes; see `Pool`."""
         slot = self._next_free(watch)
         try:
             return slot.run(job, *arguments, watch=watch)

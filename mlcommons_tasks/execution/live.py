@@ -7,7 +7,7 @@ import threading
 
 from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.cluster_task import ClusterTask, Outcome, Recipe, Stage
-from mlcommons_tasks.execution.progress import Progress, ProgressPage
+from mlcommons_tasks.execution.progress import Progress, Reported
 from mlcommons_tasks.task import TaskState
 from mlcommons_tasks.wire.cluster_tasks import NANOS_PER_MILLI
 
@@ -25,7 +25,7 @@ class LiveTask:
         self.ended_event = threading.Event()
         self._lock = threading.Lock()
         self._task = task
-        self._page: ProgressPage | None = None
+        self._reported: Reported | None = None
 
     @property
     def key(self) -> str:
@@ -35,7 +35,7 @@ class LiveTask:
     def snapshot(self) -> ClusterTask:
         """Return what it is at the moment."""
         with self._lock:
-            return self._with(self._page.read()) if self._page is not None else self._task
+            return self._with(self._reported.read()) if self._reported is not None else self._task
 
     def enter(self, stage: Stage, now: int, rows: int | None = None) -> None:
         """Begin a stage; `rows` says how many were read."""
@@ -79,16 +79,16 @@ class LiveTask:
         self.ended_event.set()
         return True
 
-    def began(self, page: ProgressPage) -> None:
-        """Take note of where its process reports."""
+    def began(self, reported: Reported) -> None:
+        """Take note of where its job reports."""
         with self._lock:
-            self._page = page
+            self._reported = reported
 
     def ended(self) -> None:
-        """Keep what its process reported last."""
+        """Keep what its job reported last."""
         with self._lock:
-            if self._page is not None:
-                self._task, self._page = self._with(self._page.read()), None
+            if self._reported is not None:
+                self._task, self._reported = self._with(self._reported.read()), None
 
     def _with(self, progress: Progress) -> ClusterTask:
         if not progress.iterations:
