@@ -253,7 +253,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
     def _after_start(self, worker: Any) -> None:
         sys.setswitchinterval(SWITCH_S)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the master says when to end
-        self.service.pool.start()
+        self.service.pools[0].start()  # predictions have processes from the first on
         if worker.age == 1:
             self._announce()
 
