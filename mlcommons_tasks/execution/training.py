@@ -45,6 +45,22 @@ def fit(function_name: str, frame: DataFrame, parameters: Any, seed: int | None,
     )
 
 
+def predict(
+    function_name: str, content: bytes, frame: DataFrame, parameters: Mapping[str, Any] | None, _report: Report
+) -> Prediction:
+    """Say what a model's content says of each row; runs where the pool runs it."""
+    return get_algorithm(function_name).predict(content, frame, parameters)
+
+
+def fit_and_predict(
+    function_name: str, frame: DataFrame, parameters: Any, seed: int | None, report: Report
+) -> DataFrame:
+    """Train and say at once of each row what the model would, and report; runs where the pool runs it."""
+    return get_together(function_name).train_and_predict(
+        frame, parameters, seed=seed, cancelled=report.cancelled, progress=report.progress
+    )
+
+
 class Trainer:
     """Reads the data a request names, has a model made of it, or has a model say something of it.
 
@@ -56,8 +72,8 @@ class Trainer:
     def __init__(
         self,
         read_sources: SourceReader,
-        pool: TrainingPool,
-        predictions: TrainingPool | None = None,
+        pool: Pool,
+        predictions: Pool | None = None,
         seed: int | None = None,
     ) -> None:
         self._read_sources = read_sources
