@@ -80,21 +80,20 @@ class Forest:
 
         self.options = options
         self.seen = 0
-        self._krcf = RandomCutForest(
-            {
-                "dimensions": options.width,
-                "shingle_size": options.shingle_size,
-                "num_trees": options.number_of_trees,
-                "sample_size": max(options.sample_size, 3),  # krcf holds no tree of one cut
-                "output_after": options.output_after,
-                "random_seed": seed,
-                "parallel_execution_enabled": False,
-                "lambda": options.time_decay,
-                "internal_shingling": options.shingle_size > 1,
-                "initial_accept_fraction": options.initial_accept_fraction,
-                "bounding_box_cache_fraction": 1.0,
-            }
-        )
+        made: Any = {
+            "dimensions": options.width,
+            "shingle_size": options.shingle_size,
+            "num_trees": options.number_of_trees,
+            "sample_size": max(options.sample_size, 3),  # krcf holds no tree of one cut
+            "output_after": options.output_after,
+            "random_seed": seed,
+            "parallel_execution_enabled": False,
+            "lambda": options.time_decay,
+            "internal_shingling": options.shingle_size > 1,
+            "initial_accept_fraction": options.initial_accept_fraction,
+            "bounding_box_cache_fraction": 1.0,
+        }
+        self._krcf = RandomCutForest(made)
         self._first_rows: set[tuple[float, ...]] = set()
 
     @property
@@ -252,8 +251,8 @@ def load(name: str, content: bytes, accept_fraction: Callable[[int, int], float]
     except (IllegalArgument, ServerError) as error:
         raise wrong_model(name, str(error.reason)) from error
     try:
-        packed = base64.b64decode(body.get("rows"), validate=True)
-    except (TypeError, ValueError) as error:
+        packed = base64.b64decode(str(body.get("rows")), validate=True)
+    except ValueError as error:
         raise wrong_model(name, "rows must be base64") from error
     if len(packed) % (4 * options.width):
         raise wrong_model(name, "rows are not complete")
