@@ -1,7 +1,7 @@
 """Rows to predict as a trained model takes them: by name, what it does not know left out, what it misses as 0.
 
 Source: Tribuo 4.2.1 `DenseVector.createDenseVector`, `SparseVector.createSparseVector`, `ArrayExample.toString`, and
-the `predict` of `KMeansModel` and `AbstractSGDModel`. Knows no algorithm.
+the `predict` of `KMeansModel`, `AbstractSGDModel` and `LibSVMAnomalyModel`. Knows no algorithm.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def known_features(frame: DataFrame, features: Sequence[str], output: str) -> NDArray[np.float64]:
+def known_features(
+    frame: DataFrame, features: Sequence[str], output: str, *, dense: bool = True
+) -> NDArray[np.float64]:
     """Return a matrix (rows, features) in the model's order; a feature the frame has not is 0 in every row.
 
-    `output` is how an example's output prints, for the errors. Raises what `feature_matrix` raises, and
+    `output` is how an example's output prints, for the errors, of which there are two where the model knows `dense`
+    examples. Raises what `feature_matrix` raises, and
     IllegalArgument if the frame has no column of the model.
     """
     import numpy as np
@@ -30,7 +33,7 @@ def known_features(frame: DataFrame, features: Sequence[str], output: str) -> ND
     names, given = feature_matrix(frame)
     places = {name: i for i, name in enumerate(names)}
     if not places.keys() & set(features):
-        raise _no_known_feature(names, given[0].tolist(), output, dense=len(names) == len(features))
+        raise _no_known_feature(names, given[0].tolist(), output, dense=dense and len(names) == len(features))
     rows = np.zeros((frame.size, len(features)))
     for i, name in enumerate(features):
         if name in places:
