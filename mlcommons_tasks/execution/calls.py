@@ -31,9 +31,10 @@ from mlcommons_tasks.execution.states import TaskCancelled
 from mlcommons_tasks.execution.training import Trainer, describe
 from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.pipeline.algorithms import Prediction
+from mlcommons_tasks.pipeline.algorithms.classes import no_frame
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.task import FunctionName, TaskState
-from mlcommons_tasks.wire.ml_input import MLInput
+from mlcommons_tasks.wire.ml_input import MLInput, OtherDataset
 from mlcommons_tasks.wire.model_content import StoredModel
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,8 @@ class Calls:
     ) -> Prediction:
         """Return what a model says of the rows; IllegalArgument for parameters of another algorithm than its own."""
         with self._live(PREDICT_ACTION, self._dispatcher.next_predict_node(), ml_input, task_headers) as live:
+            if isinstance(ml_input.dataset, OtherDataset):
+                raise no_frame(ml_input.dataset.java_class)
             frame = self._read(live, ml_input, {**caller, **task_headers}, Stage.PREDICT)
             if frame.size and ml_input.parameters is not None and ml_input.function_name != model.algorithm.value:
                 raise IllegalArgument(f"Unsupported algorithm: {model.algorithm.value}")

@@ -12,7 +12,7 @@ from mlcommons_tasks.execution.progress import Report
 from mlcommons_tasks.pipeline.algorithms import Prediction, get_algorithm, get_together
 from mlcommons_tasks.pipeline.data_frame import frame_from_sources, require_documents, require_rows
 from mlcommons_tasks.task import FunctionName
-from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
+from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, OtherDataset, SearchQueryDataset
 
 
 class SourceReader(Protocol):
@@ -56,7 +56,7 @@ def fit_and_predict(
     function_name: str, frame: DataFrame, parameters: Any, seed: int | None, report: Report
 ) -> DataFrame:
     """Train and say at once of each row what the model would, and report; runs where the pool runs it."""
-    return get_together(function_name).train_and_predict(
+    return get_together(function_name, parameters).train_and_predict(
         frame, parameters, seed=seed, cancelled=report.cancelled, progress=report.progress
     )
 
@@ -100,6 +100,8 @@ class Trainer:
             return frame_from_sources(sources)
         if isinstance(dataset, DataFrameDataset):
             return dataset.frame
+        if isinstance(dataset, OtherDataset):
+            return DataFrame((), (), (), 0)
         raise AssertionError("validate_request lets no request through that has no data")
 
     def fit(self, ml_input: MLInput, frame: DataFrame, watch: Watch) -> bytes:
@@ -110,7 +112,7 @@ class Trainer:
             TaskPluginError: parameters or rows do not fit the algorithm; the plugin's words.
             WorkerDied: the process that trained died.
         """
-        require_rows(frame)
+        _require_rows(ml_input, frame)
         return self._pool.run(fit, ml_input.function_name, frame, ml_input.parameters, self._seed, watch=watch)
 
     def predict(
@@ -139,9 +141,14 @@ class Trainer:
             TaskPluginError: parameters or rows do not fit the algorithm; the plugin's words.
             WorkerDied: the process that did it died.
         """
-        require_rows(frame)
+        _require_rows(ml_input, frame)
         name = ml_input.function_name
         return self._pool.run(fit_and_predict, name, frame, ml_input.parameters, self._seed, watch=watch)
+
+
+def _require_rows(ml_input: MLInput, frame: DataFrame) -> None:
+    if not isinstance(ml_input.dataset, OtherDataset):
+        require_rows(frame)
 
 
 def describe(ml_input: MLInput) -> str:

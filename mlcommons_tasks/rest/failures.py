@@ -63,9 +63,12 @@ def handle_failures(app: Flask, forward_unknown: Callable[[], Response] | None, 
             return response
         if isinstance(error, UpstreamError):
             try:
-                return error_reply(json.loads(error.payload), error.status)
+                body = json.loads(error.payload)
             except ValueError:
                 return Response(error.payload, status=error.status, content_type=error.content_type)
+            if isinstance(body, dict) and "status" in body:  # a route may give it another
+                body["status"] = error.status
+            return error_reply(body, error.status)
         if error.type == OUT_OF_RANGE:
             error.status = profile.number_out_of_range
         return error_reply(error_body(error), error.status)

@@ -1,18 +1,14 @@
 """`/_plugins/_ml/_predict` and `/_plugins/_ml/models/<id>/_predict`. Source: ml-commons 3.6.0 `RestMLPredictionAction`.
 
-The plugin looks for the model before it reads the body, unless it knows the model from an earlier prediction. Until
-then whatever is wrong with model or body is a 404.
+The plugin looks for the model before it reads the body, and whatever is wrong with one of the two is a 404.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-
 from flask import Blueprint, Response
 
 from mlcommons_tasks.data_frame import DataFrame
-from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.errors import IndexNotFound, TaskPluginError
 from mlcommons_tasks.execution.calls import Calls
 from mlcommons_tasks.pipeline.algorithms import ALGORITHMS
 from mlcommons_tasks.rest.exchange import RestRequest, reply
@@ -26,37 +22,11 @@ from mlcommons_tasks.wire.prediction import prediction_body
 
 NOT_FOUND = 404
 JAVA = "rO0"  #: how serialized Java starts, as base64
-MOST_KNOWN = 10_000  #: models of which it is remembered that they were predicted with
 
 
 def is_foreign(model: StoredModel) -> bool:
     """Say whether only the plugin itself can predict with a model: it trained it, or nobody emulates what it does."""
     return model.algorithm.value not in ALGORITHMS or str(model.fields.get("model_content")).startswith(JAVA)
-
-
-class Known:
-    """The models that this process has predicted with, by their ids; those used last, `most` of them."""
-
-    def __init__(self, most: int = MOST_KNOWN) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._ids: OrderedDict[str, None] = OrderedDict()
-
-    def __contains__(self, model_id: str) -> bool:
-        return model_id in self._ids
-
-    def add(self, model_id: str) -> None:
-        """Remember a model."""
-        with self._lock:
-            self._ids[model_id] = None
-            self._ids.move_to_end(model_id)
-            if len(self._ids) > self._most:
-                self._ids.popitem(last=False)
-
-    def forget(self, model_id: str) -> None:
-        """Forget a model that is gone."""
-        with self._lock:
-            self._ids.pop(model_id, None)
 
 
 def predict_blueprint(
@@ -71,7 +41,6 @@ def predict_blueprint(
     `forward_other` has the cluster's own plugin answer for a model that it trained, where there is one.
     """
     routes = Blueprint("predict", __name__)
-    known = Known()
 
     @routes.post(f"{ML_PREFIX}/_predict/<segment:algorithm>/<segment:model_id>")
     def predict(algorithm: str, model_id: str) -> Response:
@@ -88,27 +57,29 @@ def predict_blueprint(
     def answer(algorithm: str | None, model_id: str) -> Response:
         rest = RestRequest.current()
         model: StoredModel | None = None
-        reads_first = (algorithm is None or profile.predicts_model_first) and model_id not in known
-        if reads_first:
+        if algorithm is None or profile.predicts_model_first:
             rest.finish("algorithm", "model_id", authorize=False)
             model = models.load(model_id)
             ml_input = read(rest, algorithm or model.algorithm.value, status=NOT_FOUND)
         else:
-            model = models.load(model_id) if algorithm is None else None
-            ml_input = read(rest, algorithm or (model.algorithm.value if model else ""))
+            ml_input = read(rest, algorithm)
             rest.finish("algorithm", "model_id", authorize=False)
         validate_request(ml_input)
         rest.authorize()
-        try:
-            model = model or models.load(model_id)
-        except TaskPluginError:
-            known.forget(model_id)
-            raise
+        model = model or load_late(model_id)
         if forward_other is not None and is_foreign(model):
             return forward_other()
-        known.add(model_id)
         model.require_deployed()
         return reply(prediction_body(calls.predict(model, ml_input, rest.caller, rest.task_headers)))
+
+    def load_late(model_id: str) -> StoredModel:
+        """Return a model that is looked for where work is done, which knows no status for a missing index."""
+        try:
+            return models.load(model_id)
+        except TaskPluginError as error:
+            if isinstance(error.caused_by, IndexNotFound):
+                error.status = 500
+            raise
 
     def read(rest: RestRequest, algorithm: str, status: int | None = None) -> MLInput:
         try:

@@ -58,6 +58,13 @@ _NO_TEXT = {
     "TEXT_SIMILARITY": "No text documents were provided",
     "QUESTION_ANSWERING": "Question is not provided",
 }
+#: The `input_type` of what has a parser of its own, and the class of its data.
+_OTHER = {
+    **dict.fromkeys(("TEXT_EMBEDDING", "SPARSE_ENCODING", "SPARSE_TOKENIZE"), ("TEXT_DOCS", "TextDocsInputDataSet")),
+    "TEXT_SIMILARITY": ("TEXT_SIMILARITY", "TextSimilarityInputDataSet"),
+    "QUESTION_ANSWERING": ("QUESTION_ANSWERING", "QuestionAnsweringInputDataSet"),
+    **dict.fromkeys(("REMOTE", "AGENT", "TOOL"), ("REMOTE", "remote.RemoteInferenceInputDataSet")),
+}
 
 
 @dataclass(frozen=True)
@@ -76,18 +83,31 @@ class DataFrameDataset:
 
 
 @dataclass(frozen=True)
+class OtherDataset:
+    """Data of something that is not emulated: its `input_type`, and the plugin's class, below its package."""
+
+    input_type: str
+    java_class: str
+
+
+Dataset = SearchQueryDataset | DataFrameDataset | OtherDataset
+
+
+@dataclass(frozen=True)
 class MLInput:
     """`MLInput`: the algorithm in capitals, its parameters if given, and the data if given."""
 
     function_name: str
     parameters: Mapping[str, Any] | None
-    dataset: SearchQueryDataset | DataFrameDataset | None
+    dataset: Dataset | None
 
     @property
     def input_type(self) -> str | None:
-        """The task's `input_type`: SEARCH_QUERY, DATA_FRAME, or None without a dataset."""
+        """The task's `input_type`: SEARCH_QUERY, DATA_FRAME, another's own, or None without a dataset."""
         if self.dataset is None:
             return None
+        if isinstance(self.dataset, OtherDataset):
+            return self.dataset.input_type
         return "DATA_FRAME" if isinstance(self.dataset, DataFrameDataset) else "SEARCH_QUERY"
 
 
@@ -137,7 +157,7 @@ def query_in_place(payload: bytes) -> bytes:
 
 def _from_json(name: str, body: Any) -> MLInput:
     """Read a body that is regular JSON; Irregular when any value of it is not plainly what it should be."""
-    if not isinstance(body, dict) or name in _NO_TEXT or not _TEXTS.keys().isdisjoint(body):
+    if not isinstance(body, dict) or name in _OTHER or not _TEXTS.keys().isdisjoint(body):
         raise Irregular
     parameters = None
     if "parameters" in body:
@@ -164,11 +184,14 @@ def _from_tokens(name: str, reader: JsonReader) -> MLInput:
     indices: list[str] = []
     query: dict[str, Any] | None = None
     frame: DataFrame | None = None
-    has_text = False
+    has_text, has_parameters = False, False
     while (token := reader.next()) is not None and token.name == "FIELD_NAME":
         key = reader.field_name or ""
         value = reader.next()
-        if key == "parameters":
+        if key == "parameters" and name in _OTHER:
+            has_parameters = True
+            reader.skip_children()
+        elif key == "parameters":
             parameters = _parameters_from_tokens(name, reader)
         elif key == "input_index":
             indices.extend(_list_of(JsonReader.string)(reader))
@@ -177,13 +200,16 @@ def _from_tokens(name: str, reader: JsonReader) -> MLInput:
             query = reader.value()
         elif key == "input_data":
             frame = read_frame(reader)
-        elif key in _TEXTS and name not in _NO_TEXT:
+        elif key in _TEXTS and name not in _OTHER:
             _TEXTS[key](reader)
         else:
             has_text = has_text or (key in ("text_docs", "question") and value is not None)
             reader.skip_children()
     if name in _NO_TEXT and not has_text:
         raise IllegalArgument(_NO_TEXT[name])
+    if name in _OTHER:
+        given = name == "REMOTE" or has_text or has_parameters
+        return MLInput(name, None, OtherDataset(*_OTHER[name]) if given else None)
     return MLInput(name, parameters, _dataset(indices, query, frame))
 
 

@@ -102,7 +102,7 @@ def ours(case: Case, *, seed: int | None = 1) -> Prediction:
     """Return what ours says, without a service between."""
     frame = frame_of(case.columns)
     if case.together:
-        return get_together(case.algorithm).train_and_predict(frame, case.parameters, seed=seed)
+        return get_together(case.algorithm, case.parameters).train_and_predict(frame, case.parameters, seed=seed)
     algorithm = get_algorithm(case.algorithm)
     content = algorithm.train(frame, case.parameters, seed=seed)
     parameters = case.parameters if case.algorithm == "SAMPLE_ALGO" else None

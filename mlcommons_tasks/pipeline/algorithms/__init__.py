@@ -9,7 +9,8 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Union, cast
 
-from mlcommons_tasks.errors import IllegalArgument, ServerError
+from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.pipeline.algorithms.classes import cannot
 
 if TYPE_CHECKING:
     from mlcommons_tasks.data_frame import DataFrame
@@ -71,15 +72,16 @@ TOGETHER = frozenset({"BATCH_RCF", "FIT_RCF", "KMEANS", "RCF_SUMMARIZE"})
 
 
 def get_algorithm(function_name: str) -> Algorithm:
-    """Return the algorithm for a `function_name` in capitals; IllegalArgument for one we do not do."""
+    """Return the algorithm for a `function_name` in capitals; the plugin's error for one that cannot be trained."""
     if function_name not in ALGORITHMS:
-        raise IllegalArgument(f"Unsupported algorithm: {function_name}")
+        raise cannot(function_name, "Trainable")
     return cast(Algorithm, importlib.import_module(f"{__name__}.{function_name.lower()}"))
 
 
-def get_together(function_name: str) -> TogetherAlgorithm:
-    """Return the algorithm that trains and predicts in one request; ServerError for one that does not."""
+def get_together(function_name: str, parameters: Parameters | None) -> TogetherAlgorithm:
+    """Return the algorithm that trains and predicts in one request; the plugin's error for one that does not."""
+    if function_name == "SAMPLE_ALGO" and parameters is None:
+        raise IllegalArgument(f"Unsupported algorithm: {function_name}")
     if function_name not in TOGETHER:
-        get_algorithm(function_name)
-        raise ServerError(f"class {function_name} cannot be cast", type="class_cast_exception")
+        raise cannot(function_name, "TrainAndPredictable")
     return cast(TogetherAlgorithm, get_algorithm(function_name))
