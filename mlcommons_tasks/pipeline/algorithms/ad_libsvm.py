@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ FORMAT_VERSION = 1
 _KERNELS = {"LINEAR": "linear", "POLY": "poly", "RBF": "rbf", "SIGMOID": "sigmoid"}
 _TOLERANCE = 1e-3
 _CACHE_MB = 500
+#: libsvm gives up after so many rounds or 100 a row, whichever is more; scikit-learn's would go on.
+_MOST_ROUNDS = 10_000_000
 #: Kernel values held at a time: 4 million float64 are 32 MB.
 _CHUNK_CELLS = 4_000_000
 _RUNAWAYS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -188,11 +191,14 @@ def _solved(rows: Matrix, settings: Parameters) -> tuple[Matrix, Matrix, float]:
         degree=max(0, settings["degree"]),
         tol=_TOLERANCE,
         cache_size=_CACHE_MB,
+        max_iter=min(2**31 - 1, max(_MOST_ROUNDS, 100 * len(rows))),
     )
-    try:
-        machine.fit(rows)
-    except ValueError:  # no finite solution
-        return nothing, np.empty(0), math.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the plugin says nothing of a machine that has not settled
+        try:
+            machine.fit(rows)
+        except ValueError:  # no finite solution
+            return nothing, np.empty(0), math.nan
     return machine.support_vectors_, machine.dual_coef_[0], float(-machine.intercept_[0])
 
 
