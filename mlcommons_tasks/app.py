@@ -18,8 +18,11 @@ from mlcommons_tasks.execution.calls import Calls
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.execution.current_settings import CurrentSettings
 from mlcommons_tasks.execution.dispatcher import Dispatcher
-from mlcommons_tasks.execution.executors import TrainingPool
+from mlcommons_tasks.execution.execution import Execution
+from mlcommons_tasks.execution.dask_pool import DaskCluster, DaskPool
+from mlcommons_tasks.execution.executors import Pool, TrainingPool
 from mlcommons_tasks.execution.handover import Handover
+from mlcommons_tasks.execution.localization import Localizer
 from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.queue import Queue
 from mlcommons_tasks.execution.recovery import Recovery
@@ -35,6 +38,7 @@ from mlcommons_tasks.rest.cluster_settings import cluster_settings_blueprint
 from mlcommons_tasks.rest.cluster_tasks import NAME as CLUSTER_TASKS
 from mlcommons_tasks.rest.cluster_tasks import cluster_tasks_blueprint
 from mlcommons_tasks.rest.exchange import IDENTITY_HEADERS, LONGEST_BODY, compress
+from mlcommons_tasks.rest.execute import execute_blueprint
 from mlcommons_tasks.rest.failures import AnsweringFlask, handle_failures
 from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
@@ -53,6 +57,7 @@ from mlcommons_tasks.rest.routing import (
 )
 from mlcommons_tasks.rest.tasks import tasks_blueprint
 from mlcommons_tasks.rest.train import train_blueprint
+from mlcommons_tasks.store.aggregations import AggregationIndex
 from mlcommons_tasks.store.batches import Batches
 from mlcommons_tasks.store.cluster import Cluster, ClusterFacts, wait_for_cluster
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
@@ -102,9 +107,10 @@ class Service:
     registry: Registry
     membership: Membership
     cluster_tasks: ClusterTasks
-    pools: list[TrainingPool]
+    pools: list[Pool]
     runner: TaskRunner
     calls: Calls
+    execution: Execution
     #: those who look after trainings from time to time: time-outs, what dead processes left behind, what is pruned
     caretakers: list[Caretaker]
     #: what `X-OpenSearch-Version` says, None where the version that is emulated has no such header
@@ -197,6 +203,7 @@ def _service(settings: Settings, profile: Profile, clock: Clock, facts: ClusterF
     """
     endpoint = endpoint_of(settings)
     client = open_client(endpoint, settings.timeout)
+    facts_are_known = facts is not None
     if facts is None:
         facts = wait_for_cluster(Cluster(client), endpoint.url, settings.wait)
     upstream = _upstream(endpoint, settings, facts)
@@ -213,7 +220,7 @@ def _service(settings: Settings, profile: Profile, clock: Clock, facts: ClusterF
     registry = Registry(traces, clock, settings.lease)
     membership = Membership(registry.owner, traces, clock, settings.lease)
     cluster_tasks = ClusterTasks(registry, membership, traces, tasks, clock)
-    pools = [TrainingPool(settings.trainings, warm_up) for _ in ("trainings", "predictions")]
+    pools = _pools(settings, is_checked=facts_are_known)
     trainer = Trainer(sources.read, pools[0], pools[1])
     dispatcher = Dispatcher(current, nodes, cluster_tasks.running, profile)
     queue = Queue(longest=settings.queue)
@@ -255,9 +262,24 @@ def _service(settings: Settings, profile: Profile, clock: Clock, facts: ClusterF
         pools=pools,
         runner=runner,
         calls=calls,
+        execution=Execution(Localizer(AggregationIndex(upstream)), dispatcher.next_worker_node),
         caretakers=caretakers,
         version=f"OpenSearch/{facts.version} (opensearch)" if says_version else None,
     )
+
+
+def _pools(settings: Settings, *, is_checked: bool) -> list[Pool]:
+    """Return where trainings run, and where predictions do; a Dask cluster is looked at unless somebody has done so.
+
+    Raises:
+        StartError: the cluster is not there, or cannot run our jobs.
+    """
+    if settings.dask is None:
+        return [TrainingPool(settings.trainings, warm_up), TrainingPool(settings.trainings, warm_up)]
+    cluster = DaskCluster(settings.dask)
+    if not is_checked:
+        cluster.check()
+    return [DaskPool(cluster, settings.trainings), DaskPool(cluster, settings.trainings, priority=1)]
 
 
 def create_app(
@@ -288,6 +310,7 @@ def create_app(
     app.register_blueprint(train_blueprint(service.runner, calls, check_query, forward_other))
     app.register_blueprint(predict_blueprint(models, calls, check_query, profile, forward_other))
     app.register_blueprint(train_predict_blueprint(calls, check_query, forward_other))
+    app.register_blueprint(execute_blueprint(service.execution, profile, forward_other))
     edge = ClusterEdge(
         service.cluster_tasks, Cluster(service.client), upstream, service.clock, alone=not facts.has_tasks
     )

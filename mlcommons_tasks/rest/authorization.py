@@ -17,6 +17,7 @@ ACTIONS = {
     "tasks.search_tasks": "tasks/search",
     "tasks.delete_task": "tasks/delete",
     "tasks.cancel_task": "tasks/cancel",
+    "execute.execute": "execute",
     "models.get_model": "models/get",
     "models.search_models": "models/search",
     "models.delete_model": "models/delete",

@@ -78,6 +78,12 @@ class Profile:
     predicts_by_model: bool
     #: Whether the model is looked for before the body is read, though the path names an algorithm.
     predicts_model_first: bool
+    #: Whether an execution may be asked to answer at once, which counts for agents only.
+    executes_async: bool
+    #: Whether executions have errors of a shape of their own, and look at the body before the algorithm's name.
+    executes_with_own_errors: bool
+    #: Whether there may be more metrics to correlate than each has values.
+    correlates_any_metrics: bool
     #: The status of a number that is out of its type's range.
     number_out_of_range: int
     #: Why nothing is trained where no node may train.

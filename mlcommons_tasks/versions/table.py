@@ -303,6 +303,11 @@ ROWS: Mapping[str, Row] = {
     "updates_models": Row((("1.3", False), ("2.12", True)), READ, "RestMLUpdateModelAction, first in 2.12.0.0"),
     "predicts_by_model": Row((("1.3", False), ("2.4", True)), READ, "RestMLPredictionAction, 2.3.0.0, 2.4.0.0"),
     "predicts_model_first": Row((("1.3", False), ("3.0", True)), RECORDED, "RestMLPredictionAction, 2.19.0.0, 3.0.0.0"),
+    "executes_async": Row((("1.3", False), ("3.0", True)), RECORDED, "RestMLExecuteAction, 2.19.1.0, 3.0.0.0"),
+    "executes_with_own_errors": Row((("1.3", False), ("2.12", True)), READ, "RestMLExecuteAction, 2.11.0.0, 2.12.0.0"),
+    "correlates_any_metrics": Row(
+        (("1.3", False), ("3.5", True)), RECORDED, "MetricsCorrelationInput, 2.19.1.0, 3.4.0.0, 3.5.0.0"
+    ),
     "number_out_of_range": Row(
         (("1.3", 500), ("2.19.3", 400), ("3.0", 500), ("3.1", 400)),
         RECORDED,
