@@ -17,9 +17,9 @@ from mlcommons_tasks.errors import PayloadTooLarge
 from mlcommons_tasks.execution.calls import Calls
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
 from mlcommons_tasks.execution.current_settings import CurrentSettings
+from mlcommons_tasks.execution.dask_pool import DaskCluster, DaskPool
 from mlcommons_tasks.execution.dispatcher import Dispatcher
 from mlcommons_tasks.execution.execution import Execution
-from mlcommons_tasks.execution.dask_pool import DaskCluster, DaskPool
 from mlcommons_tasks.execution.executors import Pool, TrainingPool
 from mlcommons_tasks.execution.handover import Handover
 from mlcommons_tasks.execution.localization import Localizer

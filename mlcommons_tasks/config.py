@@ -63,7 +63,9 @@ class Settings:
         threads: threads of each.
         fast_lane: answer polls and plain searches of tasks before they reach a thread, where nobody has to prove who
             they are; the answers are the same.
-        trainings: processes that train, per worker.
+        trainings: processes that train, per worker; with `dask` how many jobs a worker has there at the same time.
+        dask: the address of the scheduler of a Dask cluster that trains and predicts, such as tcp://10.0.0.5:8786;
+            without it processes on this machine do.
         queue: trainings that may wait for their turn, per worker; more are refused as the plugin refuses them.
         grace: seconds that trainings may take to end once the service is told to stop.
         lease: seconds after which the trainings of a process that says nothing any more are taken over by another.
@@ -94,6 +96,7 @@ class Settings:
     threads: int = 32
     fast_lane: bool = True
     trainings: int = 2
+    dask: str | None = None
     queue: int = 10_000
     grace: float = 2.0
     lease: float = 15.0
@@ -120,6 +123,8 @@ class Settings:
             raise SettingsError(f"ml_commons_version must be {known}, not {self.ml_commons_version}") from error
         if self.data_dir is not None and self.opensearch != EMBEDDED:
             raise SettingsError(f"data_dir is the embedded node's: with opensearch {MEMORY} or a URL it has no meaning")
+        if self.dask is not None and not re.fullmatch(r"[a-z]+://[^\s/@]+:[0-9]{1,5}", self.dask):
+            raise SettingsError(f"dask must be a scheduler's address, such as tcp://10.0.0.5:8786, not {self.dask}")
         self._check_files()
         _ = self.retain_in_millis
         if self.opensearch not in (EMBEDDED, MEMORY):

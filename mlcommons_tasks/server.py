@@ -100,6 +100,10 @@ def serve(
             from mlcommons_tasks.foreground import run_workers  # the imports take as long as the node does
             from mlcommons_tasks.store.cluster import ClusterFacts
             from mlcommons_tasks.store.cluster_tasks import begin_to_create
+        if settings.dask is not None:
+            from mlcommons_tasks.execution.dask_pool import DaskCluster
+
+            DaskCluster(settings.dask).check()
         backend.wait_ready(settings.wait)
         creating = begin_to_create(backend.url) if backend.kind == EMBEDDED else None
         over = dataclasses.replace(settings, opensearch=backend.url, data_dir=None)
