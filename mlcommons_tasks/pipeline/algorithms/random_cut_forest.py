@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import secrets
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,8 @@ _MAX_FOREST_BYTES = 400_000_000
 #: The point store of a smaller sample cannot grow by a tenth: it is full with the first rows that differ.
 _LEAST_GROWING_SAMPLE = 5
 _INT = 2**31
+#: Weights of points stay below 1e217, and so do their sums.
+_MAX_EXPONENT = 500.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ class Forest:
             "bounding_box_cache_fraction": 1.0,
         }
         self._krcf = RandomCutForest(made)
-        self._first_rows: set[tuple[float, ...]] = set()
+        self._last_shingle = [0.0] * options.dimensions
+        self._copies = _Copies(options)
 
     @property
     def ready(self) -> bool:
@@ -108,7 +113,8 @@ class Forest:
         """
         if not self.ready:
             return 0.0
-        return float(self._ask("score", self.shingle(point)))
+        shingle = self.shingle(point)
+        return self._copies.mended(float(self._ask("score", shingle)), shingle)
 
     def attribution(self, shingle: Sequence[float]) -> tuple[list[float], list[float]]:
         """Return how much each number of a shingle adds to its score, by being too high and by being too low."""
@@ -116,13 +122,12 @@ class Forest:
         return found["high"], found["low"]
 
     def shingle(self, point: Sequence[float]) -> Sequence[float]:
-        """Return a row with those before it; a whole shingle as it is."""
+        """Return a row behind those before it; a whole shingle as it is."""
         if len(point) == self.options.dimensions:
             return point
         if len(point) != self.options.width:
             raise IllegalArgument(f"point.length must equal {self.options.dimensions}")
-        found: list[float] = self._ask("shingled_point", point)
-        return found
+        return [*self._last_shingle[len(point) :], *point]
 
     def update(self, row: Sequence[float]) -> None:
         """Take a row in.
@@ -131,11 +136,13 @@ class Forest:
         that are infinitely far apart.
         """
         self.seen += 1
-        if self.options.sample_size < _LEAST_GROWING_SAMPLE and self.options.shingle_size == 1:
-            self._first_rows.add(tuple(row))
-            if len(self._first_rows) > 2 * self.options.sample_size and self.options.number_of_trees > 2:
-                raise ServerError("out of space", type="illegal_state_exception")
+        self._last_shingle = [*self._last_shingle[len(row) :], *row]
         self._ask("update", row)
+        if self.seen >= self.options.shingle_size:
+            different = self._copies.add(self._last_shingle)
+            small = self.options.sample_size < _LEAST_GROWING_SAMPLE and self.options.shingle_size == 1
+            if small and different > 2 * self.options.sample_size and self.options.number_of_trees > 2:
+                raise ServerError("out of space", type="illegal_state_exception")
 
     def feed(
         self,
@@ -160,6 +167,51 @@ class Forest:
             if type(error).__name__ == "PanicException":  # below BaseException: nobody else would catch it
                 raise _cut_failed() from error
             raise
+
+
+class _Copies:
+    """Mends krcf's scores of points that its trees hold more than once: it counts one copy too few of them.
+
+    `NodeStore.increase_leaf_mass` of rcflib 4 counts the second copy as the first (AWS's Rust library as well, the
+    Java one does not). How many copies a tree's sample holds is what is expected of it, not what is in it.
+    """
+
+    def __init__(self, options: ForestOptions) -> None:
+        self._options = options
+        self._pack = struct.Struct(f"{options.dimensions}f").pack
+        self._weights: dict[bytes, float] = {}
+        self._weight = 0.0
+        self._points = 0
+        self._mass = 0.0  # of a tree
+
+    def add(self, shingle: Sequence[float]) -> int:
+        """Count a point that was taken in; return how many different ones there were."""
+        options = self._options
+        filled, surely = self._mass / options.sample_size, options.initial_accept_fraction
+        if filled < surely:
+            self._mass += 1.0
+        elif surely < 1.0:
+            self._mass += max(0.0, 1.0 - (filled - surely) / (1.0 - surely))
+        weight = math.exp(min(options.time_decay * self._points, _MAX_EXPONENT))
+        self._points += 1
+        self._weight += weight
+        key = self._pack(*shingle)
+        self._weights[key] = self._weights.get(key, 0.0) + weight
+        return len(self._weights)
+
+    def mended(self, score: float, shingle: Sequence[float]) -> float:
+        """Return a score as it is with all copies counted."""
+        weight = self._weights.get(self._pack(*shingle))
+        mass = self._mass
+        if weight is None or not score > 0:
+            return score
+        copies = mass * weight / self._weight
+        counted = max(1.0, copies - 1)
+        if copies <= 1:
+            return score
+        scale = math.log2(mass + 1)
+        depth = (1 - counted / (2 * mass)) * scale / score + math.log2((1 + copies) / (1 + counted))
+        return (1 - copies / (2 * mass)) * scale / depth
 
 
 def new_seed(seed: int | None) -> int:

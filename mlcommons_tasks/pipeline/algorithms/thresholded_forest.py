@@ -62,6 +62,7 @@ class ThresholdedForest:
             if len(point) < width:
                 source = f"source index {len(point) - width} out of bounds for double[{len(point)}]"
                 raise ServerError(f"arraycopy: {source}", type="array_index_out_of_bounds_exception")
+        point = _singles(point)
         if not all(map(math.isfinite, point)):
             raise ServerError(" cut failed ", type="illegal_state_exception")
         score = self.forest.score(point)
@@ -163,6 +164,14 @@ class ThresholdedForest:
         nearest = np.take_along_axis(picked, distances[picked].argmin(axis=1)[:, None], axis=1)[:, 0]
         point[places] = np.median(seen[nearest][:, places], axis=0)
         found: list[float] = point.tolist()
+        return found
+
+
+def _singles(point: Sequence[float]) -> list[float]:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        found: list[float] = np.array(point, dtype=np.float64).astype(np.float32).tolist()
         return found
 
 
