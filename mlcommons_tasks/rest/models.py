@@ -1,4 +1,4 @@
-"""`/_plugins/_ml/models`: get, search, delete, and why not update.
+"""`/_plugins/_ml/models`: get, search, update and delete.
 
 Source: ml-commons 3.6.0 `rest/RestML*Model*Action`.
 """
@@ -9,7 +9,8 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from mlcommons_tasks.errors import StatusError, TaskPluginError, error_of
+from mlcommons_tasks.clock import Clock, SystemClock
+from mlcommons_tasks.errors import StatusError, error_of
 from mlcommons_tasks.rest.exchange import RestRequest, passed_on, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.rest.searches import (
@@ -27,8 +28,8 @@ from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.bodies import json_of
-from mlcommons_tasks.wire.model_document import read_model, refuse_deletion, render_model
-from mlcommons_tasks.wire.model_update import refuse_change, refuse_update
+from mlcommons_tasks.wire.model_document import check_deletion, render_model
+from mlcommons_tasks.wire.model_update import changes_of, read_update
 from mlcommons_tasks.wire.rendering import render_json
 from mlcommons_tasks.wire.search_body import can_be_rewritten, in_point_in_time, is_plain, visible_models
 from mlcommons_tasks.wire.search_failure import failed_model_search
@@ -37,8 +38,9 @@ AGGREGATIONS = ("aggs", "aggregations")
 WITH_INDEX = b"action_request_validation_exception"  #: what a point in time is told that names an index as well
 
 
-def models_blueprint(models: ModelStore, profile: Profile) -> Blueprint:
+def models_blueprint(models: ModelStore, profile: Profile, clock: Clock | None = None) -> Blueprint:
     """Return the routes of stored models, as one version has them."""
+    clock = clock or SystemClock()
     routes = Blueprint("models", __name__)
 
     @routes.get(f"{ML_PREFIX}/models/<segment:model_id>")
@@ -63,8 +65,11 @@ def models_blueprint(models: ModelStore, profile: Profile) -> Blueprint:
         source = models.source(model_id, with_content=False)
         if source is None:
             raise missing
-        refuse_deletion(source, profile)
-        return deletion(models.delete(model_id, query), missing)
+        has_chunks = check_deletion(source, profile)
+        answer = models.delete(model_id, query)
+        if answer.status < 400:
+            models.clean_up(model_id, chunks=has_chunks)
+        return deletion(answer, missing)
 
     @routes.route(f"{ML_PREFIX}/models/_search", methods=["GET", "POST"])
     def search_models() -> Response:
@@ -88,14 +93,11 @@ def models_blueprint(models: ModelStore, profile: Profile) -> Blueprint:
 
     def update_model(model_id: str) -> Response:
         rest = RestRequest.current()
-        refuse_update(rest.json_body())
+        update = read_update(rest.json_body())
         rest.finish("model_id")
         source = models.source(model_id, with_content=False)
-        try:
-            model = None if source is None else read_model(source, profile)
-        except TaskPluginError:
-            model = None
-        raise refuse_change(model, model_id)
+        changes = changes_of(update, source, model_id, clock.now_in_millis(), profile)
+        return passed_on(models.change(model_id, changes, rest.rendering_parameters()))
 
     if profile.updates_models:
         routes.add_url_rule(f"{ML_PREFIX}/models/<segment:model_id>", view_func=update_model, methods=["PUT"])

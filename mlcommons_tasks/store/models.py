@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
 import opensearchpy
 
 from mlcommons_tasks.model import MLModel
@@ -14,10 +19,13 @@ from mlcommons_tasks.store.documents import (
     new_document_id,
 )
 from mlcommons_tasks.store.mappings import MODEL_INDEX, model_index_body
-from mlcommons_tasks.store.upstream import Upstream
+from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.versions import CURRENT, Profile
 from mlcommons_tasks.wire.model_content import StoredModel, no_model, read_for_prediction
 
+CONTROLLER_INDEX = ".plugins-ml-controller"
+MOST_CHUNKS = 10_000  #: as many as a search may give, of 10 MB each
+JSON_BODY = ("Content-Type", "application/json")
 CONTENT_FIELDS = ("content", "model_content")
 
 
@@ -32,6 +40,7 @@ class ModelStore(IndexedStore):
         batches: Batches | None = None,
     ) -> None:
         self._profile = profile
+        self._upstream = upstream
         super().__init__(DocumentIndex(MODEL_INDEX, model_index_body(profile), client, upstream, batches))
 
     def new_id(self) -> str:
@@ -83,3 +92,38 @@ class ModelStore(IndexedStore):
     def source(self, model_id: str, *, with_content: bool) -> bytes | None:
         """Return a model's stored source, or None if the model or the index is missing."""
         return self._documents.source(model_id, excludes=() if with_content else CONTENT_FIELDS)
+
+    def change(self, model_id: str, changes: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        """Write some fields of a model over what is stored, objects into objects; return OpenSearch's answer."""
+        target = f"/{MODEL_INDEX}/_update/{quote(model_id, safe='')}?" + urlencode({"refresh": "true", **query})
+        return self._own("POST", target, {"doc": changes})
+
+    def clean_up(self, model_id: str, *, chunks: bool) -> None:
+        """Delete what belongs to a model that was deleted: its `chunks`, its controller; searches see it later.
+
+        Raises:
+            StoreUnavailable, UpstreamError: some of it may be left.
+        """
+        for chunk in self._chunks_of(model_id) if chunks else ():
+            self._gone(MODEL_INDEX, chunk)
+        self._gone(CONTROLLER_INDEX, model_id)
+
+    def _chunks_of(self, model_id: str) -> list[str]:
+        others = {"bool": {"must": [{"term": {"model_id": model_id}}], "must_not": [{"term": {"_id": model_id}}]}}
+        body = {"query": others, "size": MOST_CHUNKS, "_source": False}
+        answer = self._own("POST", f"/{MODEL_INDEX}/_search?ignore_unavailable=true", body)
+        if answer.status >= 400:
+            raise refused(answer)
+        return [hit["_id"] for hit in json.loads(answer.payload)["hits"]["hits"]]
+
+    def _gone(self, index: str, document_id: str) -> None:
+        answer = self._own("DELETE", f"/{index}/_doc/{quote(document_id, safe='')}")
+        # a controller is none of ours: where nobody lets us see that index, we have not left one there
+        if answer.status >= 400 and answer.status not in (404, 403 if index == CONTROLLER_INDEX else 404):
+            raise refused(answer)
+
+    def _own(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> Reply:
+        headers = list(self._upstream.endpoint.authorization.items())
+        if body is None:
+            return self._upstream.request(method, target, headers)
+        return self._upstream.request(method, target, [*headers, JSON_BODY], json.dumps(body).encode())

@@ -12,11 +12,20 @@ from typing import Any
 from mlcommons_tasks.errors import IllegalArgument, ServerError, StatusError, error_of
 from mlcommons_tasks.versions import CURRENT, Profile
 from mlcommons_tasks.wire.json_reader import DocumentReader, JsonReader
+from mlcommons_tasks.wire.model_parts import (
+    cast_error,
+    read_deploy_setting,
+    read_guardrails,
+    read_interface,
+    read_model_config,
+    read_rate_limiter,
+    read_remote_config,
+    read_text_embedding_config,
+)
 from mlcommons_tasks.wire.records import (
     Reader,
     function_reader,
     read_fields,
-    read_map,
     read_texts,
     text_or_null,
     user_reader,
@@ -83,7 +92,7 @@ def read_model(payload: bytes, profile: Profile = CURRENT) -> dict[str, Any]:
     """
     reader = DocumentReader(payload)
     reader.next()
-    found = read_fields(reader, _readers(profile), _LOCAL)
+    found = read_fields(reader, _readers(profile, _config_kind(payload)), _LOCAL)
     if algorithms := [value for name, value in found.items() if name in ALGORITHM_FIELDS]:
         found["algorithm"] = algorithms[-1]
     for name, older in OTHER_NAMES.items():
@@ -109,16 +118,16 @@ def render_model(payload: bytes, profile: Profile = CURRENT) -> dict[str, Any]:
     return model
 
 
-def refuse_deletion(payload: bytes, profile: Profile = CURRENT) -> None:
-    """Refuse to delete a model that is hidden, in use, or of no known state.
+def check_deletion(payload: bytes, profile: Profile = CURRENT) -> bool:
+    """Return whether a model to delete may have chunks; refuse one that is hidden, in use, or says too little.
 
     Raises:
         TaskPluginError: the plugin's words for it.
     """
     if profile.deployed_stays is None:  # the document is not looked at
-        return
+        return False
     model = read_model(payload, profile)
-    if model.get("is_hidden"):
+    if _flag(said(payload, ("is_hidden",)).get("is_hidden")):
         raise StatusError(NO_PRIVILEGE, 403)
     state = model.get("model_state")
     if state is None:
@@ -128,6 +137,13 @@ def refuse_deletion(payload: bytes, profile: Profile = CURRENT) -> None:
         )
     if state in LOADED:
         raise error_of(profile.deployed_stays)
+    if "algorithm" not in model:
+        raise ServerError(
+            'Cannot invoke "org.opensearch.ml.common.FunctionName.name()" because the return value of'
+            ' "org.opensearch.ml.common.MLModel.getAlgorithm()" is null',
+            type="null_pointer_exception",
+        )
+    return bool(model["algorithm"] != "REMOTE")
 
 
 def said(payload: bytes, names: Iterable[str]) -> dict[str, Any]:
@@ -149,14 +165,13 @@ def _hidden(source: dict[str, Any]) -> bool:
             'Cannot invoke "Object.toString()" because the return value of "java.util.Map.get(Object)" is null',
             type="null_pointer_exception",
         )
-    hidden = source.get("is_hidden")
+    return _flag(source.get("is_hidden"))
+
+
+def _flag(hidden: Any) -> bool:
+    """Return a value that Java casts to a Boolean; ServerError if it is none."""
     if hidden is not None and not isinstance(hidden, bool):
-        java = "java.lang.String" if isinstance(hidden, str) else "java.lang.Integer"
-        raise ServerError(
-            f"class {java} cannot be cast to class java.lang.Boolean"
-            f" ({java} and java.lang.Boolean are in module java.base of loader 'bootstrap')",
-            type="class_cast_exception",
-        )
+        raise cast_error(hidden, "java.lang.Boolean")
     return bool(hidden)
 
 
@@ -178,10 +193,6 @@ def _connector(reader: JsonReader) -> dict[str, Any]:
     return {name: value for name, value in reader.value().items() if name != "credential"}
 
 
-def _interface(reader: JsonReader) -> dict[str, Any]:
-    return {name: value for name, value in read_map(reader).items() if name in ("input", "output")}
-
-
 _COMMON: Mapping[str, Reader] = {
     **dict.fromkeys(("name", "model_group_id", "model_version"), JsonReader.string),
     **dict.fromkeys(("model_id", "description", "model_content_hash_value", "connector_id"), JsonReader.string),
@@ -194,16 +205,37 @@ _COMMON: Mapping[str, Reader] = {
     **dict.fromkeys(("is_enabled", "is_controller_enabled", "deploy_to_all_nodes", "is_hidden"), JsonReader.boolean),
     "model_format": _one_of(FORMATS, "Wrong model format"),
     "model_state": _one_of(STATES, "Wrong model state"),
-    **dict.fromkeys(("model_config", "deploy_setting", "rate_limiter", "guardrails"), JsonReader.value),
+    "deploy_setting": read_deploy_setting,
+    "rate_limiter": read_rate_limiter,
+    "guardrails": read_guardrails,
     "planning_worker_nodes": read_texts,
     "connector": _connector,
-    "interface": _interface,
+    "interface": read_interface,
     "tenant_id": text_or_null,
 }
 
 
+#: Who reads `model_config`, by what the document itself calls its algorithm, and by the letter.
+_CONFIGS: Mapping[str | None, Reader] = {
+    None: read_model_config,
+    "TEXT_EMBEDDING": read_text_embedding_config,
+    "REMOTE": read_remote_config,
+    **dict.fromkeys(("METRICS_CORRELATION", "QUESTION_ANSWERING"), JsonReader.value),
+}
+
+
+def _config_kind(payload: bytes) -> str | None:
+    """Return the key in _CONFIGS of a document that has a `model_config`."""
+    if b"model_config" not in payload:
+        return None
+    found = said(payload, ALGORITHM_FIELDS)
+    name = found.get("function_name") or found.get("algorithm")
+    return name if isinstance(name, str) and name in _CONFIGS else None
+
+
 @functools.cache
-def _readers(profile: Profile) -> Mapping[str, Reader]:
+def _readers(profile: Profile, config_kind: str | None) -> Mapping[str, Reader]:
     """Return a reader for each field."""
     readers = {**_COMMON, **dict.fromkeys(ALGORITHM_FIELDS, function_reader(profile)), "user": user_reader(profile)}
+    readers["model_config"] = _CONFIGS[config_kind]
     return readers if profile.hides_models else {name: read for name, read in readers.items() if name != "is_hidden"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mlcommons_tasks.errors import StatusError, TaskPluginError
-from mlcommons_tasks.wire.model_document import read_model, refuse_deletion, render_model
-from mlcommons_tasks.wire.model_update import refuse_change, refuse_update
+from mlcommons_tasks.wire.model_document import check_deletion, read_model, render_model
+from mlcommons_tasks.wire.model_update import changes_of, read_update
 from mlcommons_tasks.wire.search_body import source_filter
 from mlcommons_tasks.wire.search_failure import failed_model_search
 from mlcommons_tasks.wire.task_document import render_task
@@ -100,7 +100,7 @@ def test_a_model_that_is_not_shown(fields: dict[str, Any], status: int, reason: 
 def test_a_model_that_is_not_deleted(state: str | None, status: int) -> None:
     """One in use stays, and so does one that says nothing of its state."""
     with pytest.raises(TaskPluginError) as caught:
-        refuse_deletion(source(algorithm="KMEANS", **({"model_state": state} if state else {})))
+        check_deletion(source(algorithm="KMEANS", **({"model_state": state} if state else {})))
 
     assert caught.value.status == status
 
@@ -119,7 +119,7 @@ def test_a_model_that_is_not_deleted(state: str | None, status: int) -> None:
 def test_an_update_that_cannot_be_read(payload: bytes, reason: str) -> None:
     """It is refused before the model is looked for."""
     with pytest.raises(TaskPluginError) as caught:
-        refuse_update(payload)
+        read_update(payload)
 
     assert caught.value.status == 400
     assert (caught.value.reason or "").startswith(reason)
@@ -129,14 +129,17 @@ def test_an_update_that_cannot_be_read(payload: bytes, reason: str) -> None:
     ("model", "status"),
     [
         (None, 404),
-        ({"algorithm": "KMEANS"}, 403),
+        ({"algorithm": "KMEANS", "model_state": "TRAINED"}, 403),
         ({"algorithm": "KMEANS", "model_state": "DEPLOYING"}, 409),
-        ({"algorithm": "REMOTE"}, 501),
+        ({"algorithm": "KMEANS"}, 404),
     ],
 )
-def test_no_model_is_changed(model: dict[str, Any] | None, status: int) -> None:
+def test_a_model_that_is_not_changed(model: dict[str, Any] | None, status: int) -> None:
     """Why not depends on what it is."""
-    assert refuse_change(model, "m1").status == status
+    with pytest.raises(StatusError) as caught:
+        changes_of({}, None if model is None else source(**model), "m1", 5)
+
+    assert caught.value.status == status
 
 
 @pytest.mark.parametrize(
