@@ -31,6 +31,11 @@ ROUTES = (
     (f"`POST {ML}/_train/kmeans`", rf"POST {ML}/_train/[^/?]+/?(?!.*[?&]async)", "real training"),
     (f"`POST {ML}/_train/kmeans?async=true`", rf"POST {ML}/_train/[^/?]+/?\?.*async", "real training"),
     (
+        f"`POST {ML}/_execute/<algorithm>`",
+        rf"POST {ML}/_execute/[^/?]+/?",
+        "LOCAL_SAMPLE_CALCULATOR and ANOMALY_LOCALIZATION; METRICS_CORRELATION as it is while switched off",
+    ),
+    (
         f"`GET {ML}/models/<id>`",
         rf"(GET|HEAD|OPTIONS) {ML}/models/(?!_search)[^/?]+/?",
         "`return_content` gives our JSON, as base64",

@@ -21,6 +21,7 @@ FORMATS = {
 READABLE = frozenset({"gzip", "deflate"})
 SMILE = "application/smile"
 #: What Netty answers itself, without a body.
+EXECUTIONS = b"/_plugins/_ml/_execute/"  #: whose errors have a form of their own
 WORDLESS = frozenset({413, 417})
 VERSIONS = frozenset({b"HTTP/1.0", b"HTTP/1.1"})
 
@@ -86,6 +87,11 @@ def _parsed(kind: str, content: bytes) -> Any:
 def _wrong_with_error(message: Message, status: int, kind: str, body: Any) -> list[str]:
     if kind == SMILE:  # which nobody reads here
         return []
+    if message.target.startswith(EXECUTIONS):
+        if b"filter_path" in message.target:  # it counts for their own errors: little may be left of them
+            return []
+        if isinstance(body, dict) and isinstance(body.get("error"), dict) and "root_cause" not in body["error"]:
+            return _wrong_with_execution(message, status, body)
     if not isinstance(body, dict) or "error" not in body:
         return [f"a {status} without an error"] if status != 408 else []
     error = body["error"]
@@ -103,3 +109,16 @@ def _wrong_with_error(message: Message, status: int, kind: str, body: Any) -> li
     if status >= 500 and not wrong and recorded(path, error["type"], str(error["reason"])) is None:
         wrong.append(f"the plugin gives no {status} {error['type']}: {error['reason']}")
     return wrong
+
+
+def _wrong_with_execution(message: Message, status: int, body: dict[str, Any]) -> list[str]:
+    """Return what is wrong with an error of the form that only executions have."""
+    error = body["error"]
+    if list(body) != ["status", "error"] or list(error) != ["type", "reason", "details"] or body["status"] != status:
+        return ["no error as executions have it"]
+    if error["reason"] != ("Invalid Request" if status == 400 else "System Error"):
+        return [f"the reason of a {status} is {error['reason']}"]
+    path = message.target.decode("latin-1").partition("?")[0]
+    if status >= 500 and recorded(path, error["type"], error["details"]) is None:
+        return [f"the plugin gives no {status} {error['type']}: {error['details']}"]
+    return []

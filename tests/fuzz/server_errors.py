@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 SEARCHES = r"/_plugins/_ml/(tasks|models)/_search"
-BODIES = r"/_plugins/_ml/(tasks/_search|models/.*|_train/.*)|/_cluster/settings"
+BODIES = r"/_plugins/_ml/(tasks/_search|models/.*|_train/.*|_execute/.*)|/_cluster/settings"
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class ServerError:
             and re.fullmatch(self.reason, reason, re.DOTALL) is not None
         )
 
+
+EXECUTIONS = r"/_plugins/_ml/_execute/"  #: whose own errors name Java's classes, and have their reason as `details`
 
 RECORDED = (
     ServerError(
@@ -147,6 +149,38 @@ RECORDED = (
         "runtime_exception",
         r"com\.fasterxml\.jackson\.core\..*Exception: .*",
         "odd_inputs::searches that end in the middle",
+    ),
+    ServerError(EXECUTIONS, "ArithmeticException", "/ by zero", "localization::intervals and ranges"),
+    ServerError(EXECUTIONS, "NullPointerException", "index must not be null", "localization::indices"),
+    ServerError(
+        EXECUTIONS,
+        "NullPointerException",
+        r'Cannot invoke "org\.opensearch\.ml\..*\$Entity\.getContributionValue\(\)" because "a" is null',
+        "localization::outputs",
+    ),
+    ServerError(
+        EXECUTIONS,
+        "NullPointerException",
+        r'Cannot invoke "org\.opensearch\..*\.getAggregations\(\)" because the return value of ".*" is null',
+        "localization::aggregations that fail",
+    ),
+    ServerError(
+        EXECUTIONS,
+        "ClassCastException",
+        r"class org\.opensearch\..* cannot be cast to class org\.opensearch\..*SingleValue \(.*\)",
+        "localization::aggregations of more values",
+    ),
+    ServerError(
+        EXECUTIONS,
+        "null_pointer_exception",
+        r'Cannot invoke ".*\.getAggregatorFactories\(\)" because the return value of ".*" is null',
+        "localization::aggregations that cannot be read",
+    ),
+    ServerError(
+        EXECUTIONS,
+        "aggregation_initialization_exception",
+        r"Aggregator \[.*\] of type \[.*\] cannot accept sub-aggregations",
+        "localization::aggregations that cannot be read",
     ),
 )
 

@@ -31,7 +31,10 @@ def test_the_plugin_gives_it(error: ServerError) -> None:
 
 def _is(error: ServerError, text: str) -> bool:
     body = (yaml.safe_load if text.startswith("---") else json.loads)(text)["error"]
-    return body["type"] == error.type and re.fullmatch(error.reason, body["reason"], re.DOTALL) is not None
+    return (
+        body["type"] == error.type
+        and re.fullmatch(error.reason, body.get("details", body["reason"]), re.DOTALL) is not None
+    )
 
 
 def test_what_is_not_recorded_is_not_in_it() -> None:
