@@ -24,7 +24,7 @@ from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import IllegalArgument, InvalidRequest, NamedObjectNotFound, UnreadableBody
 from mlcommons_tasks.task import FunctionName
 from mlcommons_tasks.wire.algorithm_parameters import KINDS, parameters_from_json, read_parameters
-from mlcommons_tasks.wire.frame_body import frame_from_json, read_frame
+from mlcommons_tasks.wire.frame_body import RowsTaken, read_frame
 from mlcommons_tasks.wire.json_reader import JsonReader
 from mlcommons_tasks.wire.json_tokens import JsonTokens, position
 from mlcommons_tasks.wire.strict_json import Irregular, load_regular, plain
@@ -125,7 +125,8 @@ def parse_ml_input(function_name: str, payload: bytes) -> MLInput:
     name = function_name.upper()
     if name in FunctionName.__members__:
         try:
-            return _from_json(name, load_regular(payload))
+            rows = RowsTaken()
+            return _from_json(name, load_regular(payload, rows.take), rows)
         except Irregular:
             pass
     return _from_tokens(name, JsonReader(payload))
@@ -155,10 +156,11 @@ def query_in_place(payload: bytes) -> bytes:
     return b""
 
 
-def _from_json(name: str, body: Any) -> MLInput:
+def _from_json(name: str, body: Any, rows: RowsTaken) -> MLInput:
     """Read a body that is regular JSON; Irregular when any value of it is not plainly what it should be."""
     if not isinstance(body, dict) or name in _OTHER or not _TEXTS.keys().isdisjoint(body):
         raise Irregular
+    frame = rows.frame(body)  # first: what looked like a row is known to be one then
     parameters = None
     if "parameters" in body:
         if name not in KINDS:
@@ -170,7 +172,6 @@ def _from_json(name: str, body: Any) -> MLInput:
     query = plain(body.get("input_query"))
     if "input_query" in body and not isinstance(query, dict):
         raise Irregular
-    frame = frame_from_json(body["input_data"]) if "input_data" in body else None
     return MLInput(name, parameters, _dataset(indices, query, frame))
 
 
