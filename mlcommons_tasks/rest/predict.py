@@ -7,21 +7,25 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import IndexNotFound, TaskPluginError
 from mlcommons_tasks.execution.calls import Calls
-from mlcommons_tasks.pipeline.algorithms import ALGORITHMS
-from mlcommons_tasks.rest.exchange import RestRequest, reply
+from mlcommons_tasks.pipeline.algorithms import ALGORITHMS, Prediction
+from mlcommons_tasks.rest.exchange import RestRequest, long_reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.rest.train import Forward, QueryCheck, parsed_input
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.ml_input import MLInput, validate_request
 from mlcommons_tasks.wire.model_content import StoredModel
-from mlcommons_tasks.wire.prediction import prediction_body
+from mlcommons_tasks.wire.prediction import compact_prediction, prediction_body
 
 NOT_FOUND = 404
 JAVA = "rO0"  #: how serialized Java starts, as base64
+
+
+def prediction_reply(found: Prediction) -> Response:
+    """Return what a prediction answers."""
+    return long_reply(lambda: prediction_body(found), lambda: compact_prediction(found))
 
 
 def is_foreign(model: StoredModel) -> bool:
@@ -70,7 +74,7 @@ def predict_blueprint(
         if forward_other is not None and is_foreign(model):
             return forward_other()
         model.require_deployed()
-        return reply(prediction_body(calls.predict(model, ml_input, rest.caller, rest.task_headers)))
+        return prediction_reply(calls.predict(model, ml_input, rest.caller, rest.task_headers))
 
     def load_late(model_id: str) -> StoredModel:
         """Return a model that is looked for where work is done, which knows no status for a missing index."""
@@ -108,7 +112,6 @@ def train_predict_blueprint(
         rest.finish("algorithm", authorize=False)
         validate_request(ml_input)
         rest.authorize()
-        found: DataFrame = calls.train_and_predict(ml_input, rest.caller, rest.task_headers)
-        return reply(prediction_body(found))
+        return prediction_reply(calls.train_and_predict(ml_input, rest.caller, rest.task_headers))
 
     return routes

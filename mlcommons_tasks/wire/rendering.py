@@ -93,7 +93,7 @@ def _compact(value: Any, parts: list[str]) -> None:
             mark = ","
         parts.append("]" if value else "[]")
     else:
-        parts.append(_scalar(value))
+        parts.append(json_scalar(value))
 
 
 def _pretty(value: Any, indent: str) -> str:
@@ -107,10 +107,11 @@ def _pretty(value: Any, indent: str) -> str:
         if not value:
             return "[ ]"
         return "[\n" + ",\n".join(f"{inner}{_pretty(item, inner)}" for item in value) + f"\n{indent}]"
-    return _scalar(value)
+    return json_scalar(value)
 
 
-def _scalar(value: Any) -> str:
+def json_scalar(value: Any) -> str:
+    """Return a text, number, boolean or null as JSON."""
     if isinstance(value, str):
         return _text(value)
     if value is None or isinstance(value, bool):
