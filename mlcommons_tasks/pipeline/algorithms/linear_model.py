@@ -37,12 +37,14 @@ class LinearModel:
     weights: Matrix
 
     def scores(self, rows: Matrix) -> Matrix:
-        """Return (rows, outputs) for rows in the order of `features`."""
+        """Return (rows, outputs) for rows in the order of `features`; added up in that order, to the last bit."""
         import numpy as np
 
+        scores = np.zeros((len(rows), len(self.outputs)))
         with np.errstate(all="ignore"):
-            scores: Matrix = rows @ self.weights[:, :-1].T + self.weights[:, -1]
-        return scores
+            for values, weights in zip(rows.T, self.weights.T, strict=False):
+                scores += np.multiply.outer(values, weights)
+            return scores + self.weights[:, -1]
 
 
 def dump(algorithm: str, model: LinearModel) -> bytes:

@@ -64,7 +64,7 @@ def train(
     settings = _checked(parameters)
     targets, rest = split_texts(frame, settings.get("target"))
     features, rows = feature_matrix(rest)
-    words = java_order(dict.fromkeys(targets))
+    words = java_order(reversed(dict.fromkeys(targets)))  # computeIfAbsent puts a newer word before an older one
     places = {word: i for i, word in enumerate(words)}
     descent, slopes = descent_of(settings), _SLOPES[settings["objective"]]
     numbers = [places[word] for word in targets]
