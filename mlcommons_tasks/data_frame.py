@@ -104,6 +104,18 @@ class FrameBuilder:
             self._row_types.append(types)
         self.size += 1
 
+    def extend(self, types: RowTypes, columns: Sequence[Cells]) -> None:
+        """Append rows that are alike, column by column; packed as `build` packs them, at least one of each."""
+        if self._types is None:
+            self._types, self._cells, self.size = types, list(columns), len(columns[0])
+        elif types == self._types and self._row_types is None:
+            for cells, more in zip(self._cells, columns, strict=True):
+                cells.extend(more)
+            self.size += len(columns[0])
+        else:
+            for row in zip(*columns, strict=True):
+                self.add(types, row)
+
     def _add_other(self, types: RowTypes, values: Sequence[Any]) -> None:
         if self._types is None:
             self._types = types

@@ -42,7 +42,7 @@ from mlcommons_tasks.wire.settings import (
     read_wishes,
     rendered,
 )
-from mlcommons_tasks.wire.strict_json import Irregular, load_regular, plain
+from mlcommons_tasks.wire.strict_json import Irregular, load_regular
 from mlcommons_tasks.wire.time_value import parse_time_value
 
 NAME = "cluster_settings"
@@ -225,7 +225,7 @@ def _body() -> Mapping[str, Any]:
         raise ClusterAnswer
     try:
         text = json_of(payload, rest.media_type or MediaType.JSON)
-        body = plain(load_regular(text)) if text is not None else None
+        body = load_regular(text) if text is not None else None
     except (TaskPluginError, Irregular, RecursionError) as error:
         raise ClusterAnswer from error
     if not isinstance(body, dict):

@@ -24,10 +24,11 @@ from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import IllegalArgument, InvalidRequest, NamedObjectNotFound, UnreadableBody
 from mlcommons_tasks.task import FunctionName
 from mlcommons_tasks.wire.algorithm_parameters import KINDS, parameters_from_json, read_parameters
-from mlcommons_tasks.wire.frame_body import RowsTaken, read_frame
+from mlcommons_tasks.wire.frame_body import read_frame
 from mlcommons_tasks.wire.json_reader import JsonReader
 from mlcommons_tasks.wire.json_tokens import JsonTokens, position
-from mlcommons_tasks.wire.strict_json import Irregular, load_regular, plain
+from mlcommons_tasks.wire.regular_body import read_regular
+from mlcommons_tasks.wire.strict_json import Irregular
 
 _NO_PARAMETERS = {"LOCAL_SAMPLE_CALCULATOR", "METRICS_CORRELATION", "ANOMALY_LOCALIZATION", "CONNECTOR"}
 
@@ -125,8 +126,7 @@ def parse_ml_input(function_name: str, payload: bytes) -> MLInput:
     name = function_name.upper()
     if name in FunctionName.__members__:
         try:
-            rows = RowsTaken()
-            return _from_json(name, load_regular(payload, rows.take), rows)
+            return _from_json(name, payload)
         except Irregular:
             pass
     return _from_tokens(name, JsonReader(payload))
@@ -156,11 +156,11 @@ def query_in_place(payload: bytes) -> bytes:
     return b""
 
 
-def _from_json(name: str, body: Any, rows: RowsTaken) -> MLInput:
+def _from_json(name: str, payload: bytes) -> MLInput:
     """Read a body that is regular JSON; Irregular when any value of it is not plainly what it should be."""
-    if not isinstance(body, dict) or name in _OTHER or not _TEXTS.keys().isdisjoint(body):
+    if name in _OTHER:
         raise Irregular
-    frame = rows.frame(body)  # first: what looked like a row is known to be one then
+    body, frame = read_regular(payload)
     parameters = None
     if "parameters" in body:
         if name not in KINDS:
@@ -169,7 +169,7 @@ def _from_json(name: str, body: Any, rows: RowsTaken) -> MLInput:
     indices = body.get("input_index", [])
     if not isinstance(indices, list) or not all(isinstance(index, str) for index in indices):
         raise Irregular
-    query = plain(body.get("input_query"))
+    query = body.get("input_query")
     if "input_query" in body and not isinstance(query, dict):
         raise Irregular
     return MLInput(name, parameters, _dataset(indices, query, frame))
