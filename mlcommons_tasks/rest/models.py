@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from mlcommons_tasks.clock import Clock, SystemClock
-from mlcommons_tasks.errors import StatusError, error_of
+from mlcommons_tasks.errors import IllegalArgument, StatusError, error_of
 from mlcommons_tasks.rest.exchange import RestRequest, passed_on, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.rest.searches import (
@@ -28,7 +28,7 @@ from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.bodies import json_of
-from mlcommons_tasks.wire.model_document import check_deletion, render_model
+from mlcommons_tasks.wire.model_document import TOO_DEEP, check_deletion, render_model
 from mlcommons_tasks.wire.model_update import changes_of, read_update
 from mlcommons_tasks.wire.rendering import render_json
 from mlcommons_tasks.wire.search_body import can_be_rewritten, in_point_in_time, is_plain, visible_models
@@ -52,7 +52,10 @@ def models_blueprint(models: ModelStore, profile: Profile, clock: Clock | None =
         if source is None:
             failure = profile.get_no_model if models.index_exists() else profile.get_no_model_index
             raise error_of(failure, model_id)
-        return reply(render_model(source, profile))
+        try:
+            return reply(render_model(source, profile))
+        except RecursionError as error:
+            raise IllegalArgument(TOO_DEEP) from error
 
     @routes.delete(f"{ML_PREFIX}/models/<segment:model_id>")
     def delete_model(model_id: str) -> Response:

@@ -80,6 +80,7 @@ OTHER_NAMES = {
     "model_content": "content",
 }
 ALGORITHM_FIELDS = ("algorithm", "function_name")
+TOO_DEEP = "The model is nested deeper than this service reads"
 NO_PRIVILEGE = "User doesn't have privilege to perform this operation on this model"
 _LOCAL = 43  #: where `MLModel.parse` keeps a field's name
 
@@ -92,7 +93,10 @@ def read_model(payload: bytes, profile: Profile = CURRENT) -> dict[str, Any]:
     """
     reader = DocumentReader(payload)
     reader.next()
-    found = read_fields(reader, _readers(profile, _config_kind(payload)), _LOCAL)
+    try:
+        found = read_fields(reader, _readers(profile, _config_kind(payload)), _LOCAL)
+    except RecursionError as error:
+        raise IllegalArgument(TOO_DEEP) from error
     if algorithms := [value for name, value in found.items() if name in ALGORITHM_FIELDS]:
         found["algorithm"] = algorithms[-1]
     for name, older in OTHER_NAMES.items():

@@ -58,6 +58,8 @@ def read_update(payload: bytes) -> Update:
         if error.type != "illegal_state_exception":
             raise
         raise UnreadableBody(error.reason) from error
+    except RecursionError as error:
+        raise UnreadableBody("Update model request is nested deeper than this service reads") from error
     if "connector_id" in update and "connector" in update:
         raise StatusError(TWO_CONNECTORS, 400)
     return update

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mlcommons_tasks.errors import StatusError, TaskPluginError
@@ -44,3 +46,33 @@ def test_a_model_that_cannot_be_read(stores: Stores) -> None:
         stores.models.load("m1")
 
     assert (caught.value.status, caught.value.reason) == (404, "Wrong function name")
+
+
+def test_a_model_is_changed_where_it_is(stores: Stores) -> None:
+    """Objects go into objects, and what is not named stays."""
+    stores.models.create("m1", MLModel(FunctionName.KMEANS, b"{}"))
+    stores.models.change("m1", {"rate_limiter": {"limit": "1", "unit": "DAYS"}}, {})
+
+    answer = stores.models.change("m1", {"description": "d", "rate_limiter": {"limit": "2"}}, {"filter_path": "result"})
+
+    assert json.loads(answer.payload) == {"result": "updated"}
+    fields = stores.models.load("m1").fields
+    assert fields["rate_limiter"] == {"limit": "2", "unit": "DAYS"}
+    assert (fields["name"], fields["description"]) == ("KMEANS", "d")
+    assert stores.models.change("nope", {"description": "d"}, {}).status == 404
+
+
+def test_what_belongs_to_a_deleted_model_goes(stores: Stores) -> None:
+    """Its chunks if it has any, and nothing where there is no index."""
+    stores.models.clean_up("m1", chunks=True)
+    stores.models.create("m1", MLModel(FunctionName.KMEANS, b"{}"))
+    for chunk_id, owner in (("m1_0", "m1"), ("m1_1", "m1"), ("m2_0", "m2")):
+        document = {"algorithm": "TEXT_EMBEDDING", "model_id": owner}
+        stores.client.index(index=MODEL_INDEX, id=chunk_id, body=document, params={"refresh": "true"})
+
+    stores.models.clean_up("m1", chunks=False)
+    assert stores.models.exists("m1_0")
+    stores.models.clean_up("m1", chunks=True)
+
+    left = [each for each in ("m1", "m1_0", "m1_1", "m2_0") if stores.models.exists(each)]
+    assert left == ["m1", "m2_0"]
