@@ -40,6 +40,11 @@ ROUTES = (
         rf"(GET|HEAD|OPTIONS) {ML}/models/(?!_search)[^/?]+/?",
         "`return_content` gives our JSON, as base64",
     ),
+    (
+        f"`PUT {ML}/models/<id>`",
+        rf"PUT {ML}/models/(?!_search)[^/?]+/?",
+        "an inline connector stays as it is: 501; there are no model groups",
+    ),
     (f"`DELETE {ML}/models/<id>`", rf"DELETE {ML}/models/(?!_search)[^/?]+/?", ""),
     (f"`GET`, `POST {ML}/models/_search`", rf"(GET|POST) {ML}/models/_search/?", ""),
     (

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 SEARCHES = r"/_plugins/_ml/(tasks|models)/_search"
+MODELS = r"/_plugins/_ml/models/[^/?]+$"
 BODIES = r"/_plugins/_ml/(tasks/_search|models/.*|_train/.*|_execute/.*)|/_cluster/settings"
 
 
@@ -149,6 +150,30 @@ RECORDED = (
         "runtime_exception",
         r"com\.fasterxml\.jackson\.core\..*Exception: .*",
         "odd_inputs::searches that end in the middle",
+    ),
+    ServerError(
+        MODELS,
+        "null_pointer_exception",
+        r'Cannot invoke "String\.hashCode\(\)" because "<local\d+>" is null',
+        "model_update::guardrails",
+    ),
+    ServerError(
+        MODELS,
+        "class_cast_exception",
+        r"class java\.\w+\.\w+ cannot be cast to class java\.(util\.List|util\.Map|lang\.String) \(.*\)",
+        "model_update::guardrails",
+    ),
+    ServerError(
+        MODELS,
+        "array_store_exception",
+        r"arraycopy: element type mismatch: .*",
+        "model_update::guardrails",
+    ),
+    ServerError(
+        r"/_plugins/_ml/(_predict/.*|models/.*/_predict)",
+        "null_pointer_exception",
+        r'Cannot invoke "String\.getBytes\(java\.nio\.charset\.Charset\)" because "<parameter1>" is null',
+        "models_stored::predict: no content",
     ),
     ServerError(EXECUTIONS, "ArithmeticException", "/ by zero", "localization::intervals and ranges"),
     ServerError(EXECUTIONS, "NullPointerException", "index must not be null", "localization::indices"),
