@@ -1,7 +1,7 @@
 """Jobs on a Dask cluster that is there already, behind the same face as the processes of this machine.
 
-What is another there: a worker that dies has its jobs done by another one, which is the scheduler's doing; the thread
-of a job that was cancelled and does not look stays busy until it looks, for nobody can end a thread.
+What is another there: a worker that dies has its jobs done by another one, which is the scheduler's doing; and a job
+that was cancelled and does not look goes on, beside what its worker does next, for nobody can end a thread.
 """
 
 from __future__ import annotations

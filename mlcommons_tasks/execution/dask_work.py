@@ -7,8 +7,12 @@ it ran is `cancelled`; its thread goes on), and `api` (`get_worker`, `Worker.get
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TookTooLong  # the built-in one only since Python 3.11
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +22,8 @@ from mlcommons_tasks.errors import TaskPluginError
 
 TOPIC = "mlcommons-tasks-progress"  #: one for all jobs: the scheduler keeps each topic it has heard of
 TELL_S = 0.2  #: how often a job says how far it is, at most
+LOOK_S = 0.2  #: how often is looked whether a job shall stop
+OBEY_S = 1.0  #: how long it may take to see that itself; its thread is left alone then, and the worker goes on
 WORKING = frozenset({"running", "paused", "closing_gracefully"})  #: a worker's states in which its jobs count
 
 
@@ -51,15 +57,19 @@ class Done:
 
 
 class WorkerReport:
-    """A job's report on a Dask worker; for the thread that runs the job."""
+    """A job's report on a Dask worker; `begin` is called in the thread that runs the job."""
 
     def __init__(self, worker: Any, name: str) -> None:
         self._worker = worker
         self._name = name
         self._key = worker.get_current_task()
-        self._cpu_before = time.thread_time_ns()
+        self._cpu_before = 0
         self._latest: tuple[int, int] | None = None
         self._told = 0.0
+
+    def begin(self) -> None:
+        """Measure the CPU time of this thread from now on."""
+        self._cpu_before = time.thread_time_ns()
 
     def cancelled(self) -> bool:
         """Say whether nobody waits any more: it was cancelled, the service has ended, or the worker does."""
@@ -82,21 +92,46 @@ class WorkerReport:
 
 
 def do_work(work: Work) -> Done:
-    """Do a job in a worker's thread.
+    """Do a job on a worker.
+
+    One that reports gets a thread of its own: nobody can end a thread, and one that is stuck would keep its place in
+    the worker for itself, where the scheduler, which takes the job for gone, sends others.
 
     Raises:
         OtherVersion: it came from a service of another version.
         Exception: whatever the job raises that is none of our errors.
     """
-    from distributed import get_worker
 
     if work.version != __version__:
         raise OtherVersion(f"the worker has mlcommons-tasks {__version__}, the service {work.version}")
-    report = WorkerReport(get_worker(), work.name) if work.reports else None
+    if not work.reports:
+        return _done(work.job, work.arguments)
+    from distributed import get_worker
+
+    report = WorkerReport(get_worker(), work.name)
+    ended: Future[Done] = Future()
+    threading.Thread(target=_do_reporting, args=(work, report, ended), name="job", daemon=True).start()
+    left_s = OBEY_S
+    while left_s > 0:
+        with suppress(TookTooLong):
+            return ended.result(LOOK_S)
+        left_s = left_s - LOOK_S if report.cancelled() else OBEY_S
+    return Done(error=Cancelled())
+
+
+def _do_reporting(work: Work, report: WorkerReport, ended: Future[Done]) -> None:
+    report.begin()
     try:
-        return Done(work.job(*work.arguments, *([report] if report is not None else [])))
+        done = _done(work.job, (*work.arguments, report))
+        report.tell()
+    except BaseException as error:  # it is raised where it is waited for
+        ended.set_exception(error)
+    else:
+        ended.set_result(done)
+
+
+def _done(job: Callable[..., Any], arguments: tuple[Any, ...]) -> Done:
+    try:
+        return Done(job(*arguments))
     except (Cancelled, TaskPluginError) as error:
         return Done(error=error)
-    finally:
-        if report is not None:
-            report.tell()
