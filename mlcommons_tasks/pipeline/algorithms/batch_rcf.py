@@ -2,13 +2,15 @@
 
 Source: ml-commons 3.6.0 `BatchRandomCutForest`, `BatchRCFParams`. Training scores each row and then takes it in, so a
 row is measured against those before it; a prediction measures against all that were taken in, and takes none.
-A model does not keep the threshold, which is the predicting request's.
+A model does not keep the threshold, which is the predicting request's, nor in effect `output_after`: RandomCutForest
+3.0-rc3 `RandomCutForestMapper` makes the trees anew without it, and then they wait for a quarter of their sample.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlcommons_tasks.cancellation import Cancelled
@@ -64,7 +66,7 @@ def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = No
     require_rows(frame)
     body, options, trained = load(NAME, content, lambda _output_after, _sample_size: 1.0)
     rows = rows_of(frame)
-    forest = Forest(options, body["seed"])
+    forest = Forest(replace(options, output_after=max(1, options.sample_size // 4)), body["seed"])
     forest.feed(trained)
     return _frame([forest.score(row) for row in rows.tolist()], parameters or {})
 

@@ -19,6 +19,15 @@ _DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
 _WORDS = {"M": (1, _MONTHS.split()), "E": (0, _DAYS.split()), "a": (0, ["AM", "PM"]), "G": (0, ["BC", "AD"])}
 _TOKEN = re.compile(r"'(?:''|[^'])*'|''|([A-Za-z])\1*|[^A-Za-z']")
 _OFFSET = re.compile(r"GMT([+-])(\d{1,2})(?::?(\d\d))?")
+#: How far a text says that its clocks are ahead, by the letters of its field.
+_OFFSETS = {
+    "X": re.compile(r"([+-])(\d\d)()"),
+    "XX": re.compile(r"([+-])(\d\d)(\d\d)"),
+    "XXX": re.compile(r"([+-])(\d\d):(\d\d)"),
+    "z": re.compile(r"(?:GMT(?=[+-]\d\d?:)|(?=[+-]\d\d?[^:]))([+-])(\d\d?):?(\d\d)"),
+}
+#: The names of zones that a text may say, and their hours.
+_STANDARD = {"UTC": 0, "GMT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
 #: `ZoneId.SHORT_IDS`, where the zone database has no such name
 _SHORT_ZONES = {
     "ACT": "Australia/Darwin",
@@ -120,13 +129,13 @@ def _is_text(letter: str, count: int) -> bool:
 def _read(text: str, place: int, letter: str, count: int, crowded: bool, fields: dict[str, int]) -> int | None:
     """Read one field into `fields`; return where it ends, None if it is not there."""
     if letter in "zZX":
-        return _read_zone(text, place, letter, fields)
+        return _read_zone(text, place, letter * count, fields)
     if _is_text(letter, count):
         return _read_word(text, place, "M" if letter == "L" else letter, fields)
     digits = re.compile(r"-?\d+").match(text[: place + count] if crowded else text, place)
     if digits is None:
         return None
-    number = int(digits[0][:18])
+    number = (int(digits[0][:18]) + 2**31) % 2**32 - 2**31  # Java's intValue
     if letter in "yY" and count <= 2 and digits.end() - place == 2 and number >= 0:
         number += _century(number)
     if letter in "kh":  # 1 to 24, 1 to 12
@@ -146,24 +155,24 @@ def _read_word(text: str, place: int, field: str, fields: dict[str, int]) -> int
     return None
 
 
-def _read_zone(text: str, place: int, letter: str, fields: dict[str, int]) -> int | None:
-    if letter == "X" and text.startswith("Z", place):
+def _read_zone(text: str, place: int, form: str, fields: dict[str, int]) -> int | None:
+    if form[0] == "X" and text.startswith("Z", place):
         fields["z"] = 0
         return place + 1
-    form = r"([+-])(\d\d):?(\d\d)?" if letter == "X" else r"(?:GMT|UTC)?([+-])(\d\d?):?(\d\d)?"
-    offset = re.compile(form).match(text, place)
+    offset = _OFFSETS[form if form[0] == "X" else "z"].match(text, place)
     if offset:
         seconds = int(offset[2]) * 3600 + int(offset[3] or 0) * 60
         fields["z"] = -seconds if offset[1] == "-" else seconds
         return offset.end()
-    name = re.compile(r"[A-Za-z_/]+").match(text, place)
-    if letter == "X" or name is None:
+    name = re.compile(r"[A-Za-z]+").match(text, place)
+    if (
+        form[0] == "X"
+        or name is None
+        or name[0].upper() not in _STANDARD
+        or text[name.end() : name.end() + 1] in ("+", "-")
+    ):
         return None
-    standard = {"UTC": 0, "GMT": 0, "Z": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6}
-    standard |= {"PST": -8, "PDT": -7, "CET": 1, "CEST": 2}
-    if name[0].upper() not in standard:
-        return None
-    fields["z"] = standard[name[0].upper()] * 3600
+    fields["z"] = _STANDARD[name[0].upper()] * 3600
     return name.end()
 
 
