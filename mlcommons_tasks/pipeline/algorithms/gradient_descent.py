@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: From an example's target and the model's scores, one an output, to how much each of them should rise.
 Slopes = Callable[[Any, Sequence[float]], Sequence[float]]
 #: More weights than these are an array.
-_FEW_WEIGHTS = 40
+_FEW_WEIGHTS = 56
 #: How much is done between two looks at `cancelled`: weights times examples, some tenths of a second.
 _WORK = 300_000
 
