@@ -26,7 +26,7 @@ class SourceReader(Protocol):
         cancellation: Cancellation,
         *,
         patient: bool,
-    ) -> tuple[int, list[dict[str, Any]]]:
+    ) -> tuple[int, list[dict[str, Any] | None]]:
         """Search `indices` with a body and a caller's headers; if `patient`, OpenSearch may be away for long."""
 
 

@@ -5,8 +5,10 @@ Source: ml-commons 3.6.0 `DataFrameBuilder.load`, `ColumnType.from`, `MLInputDat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import functools
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from mlcommons_tasks.data_frame import NUMERIC, ColumnMeta, ColumnType, DataFrame, FrameBuilder, RowTypes
 from mlcommons_tasks.errors import IllegalArgument, ServerError
@@ -16,11 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_PACK: dict[ColumnType, Any] = {
+    ColumnType.DOUBLE: functools.partial(array, "d"),
+    ColumnType.INTEGER: functools.partial(array, "q"),
+}
 _INT = 2**31
 _LONG = 2**63
 
 
-def frame_from_sources(sources: Iterable[Mapping[str, Any] | None]) -> DataFrame:
+def frame_from_sources(sources: Sequence[Mapping[str, Any] | None]) -> DataFrame:
     """Build the frame of search hits, one `_source` a row; the first one says what the columns are.
 
     JSON as Python reads it: an int is INTEGER or, beyond 32 bits, LONG; a float DOUBLE. Columns are in the order of
@@ -32,6 +38,9 @@ def frame_from_sources(sources: Iterable[Mapping[str, Any] | None]) -> DataFrame
     `the same field has different data type`) and ServerError `null_pointer_exception` for a null in the first row
     or a hit without `_source`.
     """
+    alike = _alike(sources)
+    if alike is not None:
+        return alike
     builder = FrameBuilder()
     names: list[str] = []
     types: RowTypes = ()
@@ -50,6 +59,32 @@ def frame_from_sources(sources: Iterable[Mapping[str, Any] | None]) -> DataFrame
         builder.add(types, [source[name] for name in names])
     if builder.size == 0:
         raise IllegalArgument("input is null or empty")
+    return builder.build([ColumnMeta(name, kind) for name, kind in zip(names, types, strict=True)])
+
+
+def _alike(sources: Sequence[Mapping[str, Any] | None]) -> DataFrame | None:
+    """Return the frame column by column if all rows plainly have the first one's columns and types, else None."""
+    first = sources[0] if sources else None
+    if not first or set(map(type, sources)) != {dict} or set(map(len, cast(Any, sources))) != {len(first)}:
+        return None
+    names = java_order(first)
+    types, columns = [], []
+    try:
+        for name in names:
+            values = [cast(Any, source)[name] for source in sources]
+            if set(map(type, values)) != {type(first[name])}:
+                return None
+            kind = _cell_type(first[name])
+            if kind is ColumnType.INTEGER and not -_INT <= min(values) <= max(values) < _INT:
+                return None
+            if kind in (ColumnType.LONG, ColumnType.NULL):
+                return None
+            types.append(kind)
+            columns.append(values)
+    except (KeyError, IllegalArgument):
+        return None
+    builder = FrameBuilder()
+    builder.extend(tuple(types), [_PACK.get(kind, list)(values) for kind, values in zip(types, columns, strict=True)])
     return builder.build([ColumnMeta(name, kind) for name, kind in zip(names, types, strict=True)])
 
 

@@ -8,6 +8,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from mlcommons_tasks.cancellation import Cancellation, Cancelled
 from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginError, UpstreamError
 from mlcommons_tasks.store.connection import is_not_recovered, refused, until_it_counts
@@ -18,6 +20,35 @@ from mlcommons_tasks.wire.rendering import render_json
 BLOCKS = "/_cluster/state/blocks?filter_path=blocks.global"
 READ_DEADLINE_S = 60.0
 TASK_DEADLINE_S = 600.0  #: nobody waits for it but the task, which OpenSearch may have left for a while
+
+
+class _Hit(msgspec.Struct):
+    source: dict[str, Any] | None = msgspec.field(name="_source", default=None)
+
+
+class _Total(msgspec.Struct):
+    value: int
+
+
+class _Hits(msgspec.Struct):
+    hits: list[_Hit]
+    total: _Total | None = None
+
+
+class _Found(msgspec.Struct):
+    hits: _Hits
+
+
+_DECODER = msgspec.json.Decoder(_Found)
+
+
+def _hits(payload: bytes) -> tuple[int, list[dict[str, Any] | None]]:
+    """Return the total and the sources that a search's answer has; there may be numbers in it only Python can read."""
+    try:
+        hits = _DECODER.decode(payload).hits
+    except (msgspec.DecodeError, RecursionError):
+        hits = msgspec.convert(json.loads(payload), _Found).hits
+    return len(hits.hits) if hits.total is None else hits.total.value, [hit.source for hit in hits.hits]
 
 
 class SourceIndex:
@@ -34,7 +65,7 @@ class SourceIndex:
         cancellation: Cancellation,
         *,
         patient: bool = False,
-    ) -> tuple[int, list[dict[str, Any]]]:
+    ) -> tuple[int, list[dict[str, Any] | None]]:
         """Return how many documents match and the sources of the hits, in order.
 
         `query` is a search body; `caller` the headers that say who asks. A search that is under way when it is
@@ -68,9 +99,7 @@ class SourceIndex:
             if cancellation.wanted:
                 raise Cancelled from error
             raise
-        hits = json.loads(reply.payload)["hits"]
-        total = hits.get("total", {"value": len(hits["hits"])})["value"]
-        return total, [hit.get("_source") for hit in hits["hits"]]
+        return _hits(reply.payload)
 
     def refuse_bad_query(self, payload: bytes, caller: Mapping[str, str]) -> None:
         """Have OpenSearch's own parser look at a search body; nothing is read.

@@ -292,7 +292,7 @@ def test_content_is_plain_json() -> None:
 
 
 def test_the_registry() -> None:
-    """KMEANS is there; what we do not do is refused by name."""
+    """KMEANS is there; what cannot be trained is refused by its class."""
     assert get_algorithm("KMEANS") is kmeans
-    with pytest.raises(IllegalArgument, match=r"^Unsupported algorithm: METRICS_CORRELATION$"):
+    with pytest.raises(ServerError, match=r"MetricsCorrelation cannot be cast to class .*\.Trainable "):
         get_algorithm("METRICS_CORRELATION")

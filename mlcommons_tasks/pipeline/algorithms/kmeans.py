@@ -170,18 +170,18 @@ def _nearest(
         for part in _chunks(len(rows), len(centroids)):
             if cancelled():
                 raise Cancelled
-            distances = cdist(rows[part], centroids, _METRICS[distance_type])
+            distances = cdist(centroids, rows[part], _METRICS[distance_type])  # a column a row: their minima are fast
             if distance_type == "COSINE":
                 _mend_cosine(distances, rows[part], centroids)
             distances[np.isnan(distances)] = math.inf
-            labels[part] = np.where(np.isinf(distances.min(axis=1)), -1, distances.argmin(axis=1))
+            labels[part] = np.where(np.isinf(distances.min(axis=0)), -1, distances.argmin(axis=0))
     return labels
 
 
 def _mend_cosine(distances: Matrix, rows: Matrix, centroids: Matrix) -> None:
     """A vector of length 0 is as far from everything as an orthogonal one: 1, where scipy says NaN."""
-    distances[(rows * rows).sum(axis=1) == 0] = 1.0
-    distances[:, (centroids * centroids).sum(axis=1) == 0] = 1.0
+    distances[:, (rows * rows).sum(axis=1) == 0] = 1.0
+    distances[(centroids * centroids).sum(axis=1) == 0] = 1.0
 
 
 def _means(rows: Matrix, labels: Labels, clusters: int) -> Matrix:
