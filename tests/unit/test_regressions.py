@@ -156,6 +156,17 @@ def test_frames_without_a_fit_target(module: Any, frame: DataFrame, kind: type[E
         module.train(frame, {"target": "c"})
 
 
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predicting in pieces of a few scores gives the same words; what would exhaust the plugin's heap fails."""
+    content = logistic_regression.train(frame_of(WORDS), {"target": "word"})
+    whole = logistic_regression.predict(content, frame_of({"x": WORDS["x"]}))
+    monkeypatch.setattr(logistic_regression, "_CHUNK_CELLS", 2)
+    assert logistic_regression.predict(content, frame_of({"x": WORDS["x"]})) == whole
+    monkeypatch.setattr(gradient_descent, "_MAX_WEIGHTS", 3)
+    with pytest.raises(ServerError, match="Java heap space"):
+        logistic_regression.train(frame_of(WORDS), {"target": "word"})
+
+
 def test_cells_beyond_the_columns() -> None:
     """LOGISTIC_REGRESSION does not look at them."""
     content = logistic_regression.train(rows_of((1.0, 2.0, "u", True), (2.0, 1.0, "v")), {"target": "c"})

@@ -41,7 +41,7 @@ FORMAT_VERSION = 1
 #: scikit-learn's name of each kernel
 _KERNELS = {"LINEAR": "linear", "POLY": "poly", "RBF": "rbf", "SIGMOID": "sigmoid"}
 _TOLERANCE = 1e-3
-_CACHE_MB = 500
+_CACHE_MB = 200
 #: libsvm gives up after so many rounds or 100 a row, whichever is more; scikit-learn's would go on.
 _MOST_ROUNDS = 10_000_000
 #: Kernel values held at a time: 4 million float64 are 32 MB.

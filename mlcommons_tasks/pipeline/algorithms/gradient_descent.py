@@ -33,6 +33,8 @@ Slopes = Callable[[Any, Sequence[float]], Sequence[float]]
 _FEW_WEIGHTS = 56
 #: How much is done between two looks at `cancelled`: weights times examples, some tenths of a second.
 _WORK = 300_000
+#: Weights at most; the plugin's node would run out of heap, we must not.
+_MAX_WEIGHTS = 5_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +67,13 @@ def descend(
 ) -> Matrix:
     """Return the weights, (outputs, features + 1), of which the last column is the bias.
 
-    Raises ServerError where the plugin's own loop fails (a batch of none, every 0th round logged) and Cancelled.
+    Raises ServerError where the plugin's own loop fails (a batch of none, every 0th round logged) and
+    `out_of_memory_error` for far too many weights, and Cancelled.
     """
     import numpy as np
 
+    if outputs * (rows.shape[1] + 1) > _MAX_WEIGHTS:
+        raise ServerError("Java heap space", type="out_of_memory_error")
     if descent.epochs and len(rows):
         _require_rounds(descent)
     shape = (outputs, rows.shape[1] + 1)

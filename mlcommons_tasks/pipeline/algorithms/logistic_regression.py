@@ -43,6 +43,8 @@ DEFAULTS: Parameters = {
     "logging_interval": 1000,
     "seed": 12345,
 }
+#: Scores held at a time: 4 million float64 are 32 MB.
+_CHUNK_CELLS = 4_000_000
 _NOT_NEGATIVE = ("learning_rate", "epsilon", "epochs", "batch_size")
 
 
@@ -79,12 +81,21 @@ def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = No
     Raises IllegalArgument for an empty frame and for parameters out of bounds, which count for nothing else, and what
     `load` and `known_features` raise; ServerError `null_pointer_exception` where no score is a number.
     """
-    import numpy as np
-
     require_rows(frame)
     _checked(parameters)
     model = load(content)
-    scores = model.scores(known_features(frame, model.features, output="LABEL##UNKNOWN"))
+    rows = known_features(frame, model.features, output="LABEL##UNKNOWN")
+    step = max(1, _CHUNK_CELLS // len(model.outputs))
+    words: list[str] = []
+    for start in range(0, len(rows), step):
+        words += _words(model, rows[start : start + step])
+    return DataFrame((ColumnMeta("result", ColumnType.STRING),), (words,), (ColumnType.STRING,), frame.size)
+
+
+def _words(model: linear_model.LinearModel, rows: NDArray[np.float64]) -> list[str]:
+    import numpy as np
+
+    scores = model.scores(rows)
     if model.objective == "LOGMULTICLASS":
         scores = _shares(scores)
     scores[np.isnan(scores)] = -math.inf
@@ -94,8 +105,7 @@ def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = No
             '"org.tribuo.Prediction.getOutput()" is null'
         )
         raise ServerError(reason, type="null_pointer_exception")
-    words = [model.outputs[i] for i in scores.argmax(axis=1).tolist()]
-    return DataFrame((ColumnMeta("result", ColumnType.STRING),), (words,), (ColumnType.STRING,), frame.size)
+    return [model.outputs[i] for i in scores.argmax(axis=1).tolist()]
 
 
 def load(content: bytes) -> linear_model.LinearModel:
