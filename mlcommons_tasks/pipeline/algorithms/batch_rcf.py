@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame
+from mlcommons_tasks.errors import ServerError
 from mlcommons_tasks.pipeline.algorithms.random_cut_forest import (
     STEP,
     Forest,
@@ -23,6 +24,7 @@ from mlcommons_tasks.pipeline.algorithms.random_cut_forest import (
     load,
     new_seed,
     rows_of,
+    wrong_model,
 )
 from mlcommons_tasks.pipeline.data_frame import require_rows
 
@@ -67,7 +69,10 @@ def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = No
     body, options, trained = load(NAME, content, lambda _output_after, _sample_size: 1.0)
     rows = rows_of(frame)
     forest = Forest(replace(options, output_after=max(1, options.sample_size // 4)), body["seed"])
-    forest.feed(trained)
+    try:
+        forest.feed(trained)
+    except ServerError as error:
+        raise wrong_model(NAME, str(error.reason)) from error
     return _frame([forest.score(row) for row in rows.tolist()], parameters or {})
 
 

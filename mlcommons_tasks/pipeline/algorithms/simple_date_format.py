@@ -24,7 +24,7 @@ _OFFSETS = {
     "X": re.compile(r"([+-])(\d\d)()"),
     "XX": re.compile(r"([+-])(\d\d)(\d\d)"),
     "XXX": re.compile(r"([+-])(\d\d):(\d\d)"),
-    "z": re.compile(r"(?:GMT(?=[+-]\d\d?:)|(?=[+-]\d\d?[^:]))([+-])(\d\d?):?(\d\d)"),
+    "z": re.compile(r"(?:GMT(?=[+-]\d\d?:)|(?=[+-]\d{4}))([+-])(\d\d?):?(\d\d)"),
 }
 #: The names of zones that a text may say, and their hours.
 _STANDARD = {"UTC": 0, "GMT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
