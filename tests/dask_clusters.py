@@ -37,7 +37,9 @@ class DaskCluster:
         return f"tcp://127.0.0.1:{self.port}"
 
     def start_scheduler(self) -> None:
-        """Start one where the last one was."""
+        """Start one where the last one was, which is dead."""
+        if self.scheduler is not None:
+            self.scheduler.wait(START_S)
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-show")
 
     def start_worker(self) -> subprocess.Popen[bytes]:

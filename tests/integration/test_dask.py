@@ -16,7 +16,7 @@ from tests import crowds
 from tests.clients import TRAIN, Client
 from tests.dask_clusters import DaskCluster, dask_cluster, die, ignore, obey, where
 from tests.integration.test_starts_that_fail import failed
-from tests.native_tasks import MANY_ITERATIONS
+from tests.native_tasks import MANY_ITERATIONS, trainings
 from tests.services import service, wait_until
 from tests.unit.doubles import PATIENCE_S, a_watch
 from tests.upstreams import free_port, osmem
@@ -24,6 +24,11 @@ from tests.upstreams import free_port, osmem
 OBEYED_S = 5.0  #: how soon a cancelled training is over, as far as the service is asked
 GIVEN_UP_S = 60.0  #: how soon trainings end whose scheduler is gone
 SECONDS = 40_000  #: iterations
+
+
+def rounds(client: Client, task: str) -> int:
+    """Return how far a training says it is, 0 before its fit."""
+    return int(client.ok("GET", f"/_tasks/{task}")["task"].get("status", {}).get("iteration", 0))
 
 
 @pytest.fixture
@@ -127,10 +132,9 @@ def test_a_service_trains_there_and_lives_on_when_the_scheduler_goes(cluster: Da
         assert [client.ended(task_id)["state"] for task_id in both] == ["COMPLETED"] * 2, cluster.log()
 
         cancelled = client.train_async(crowds.inline(MANY_ITERATIONS))
-        listed = "/_tasks?actions=*ml/train*&detailed&group_by=none"
-        at = wait_until(lambda: [t for t in client.ok("GET", listed)["tasks"] if t["status"].get("iteration")])
+        at = wait_until(lambda: [task for task in trainings(client, cancelled) if rounds(client, task)])
         since = time.monotonic()
-        client.ok("POST", f"/_tasks/{at[0]['node']}:{at[0]['id']}/_cancel")
+        client.ok("POST", f"/_tasks/{at[0]}/_cancel")
         assert client.ended(cancelled)["state"] == "CANCELLED"
         assert time.monotonic() - since < OBEYED_S
 
