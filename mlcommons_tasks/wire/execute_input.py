@@ -10,7 +10,7 @@ Source: ml-commons 3.6.0 `RestMLExecuteAction`, `LocalSampleCalculatorInput`, `M
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,6 +34,8 @@ PIPELINES = frozenset(
 )
 _TEXTS = {"index_name": "index_name", "time_field_name": "time_field"}
 _TIMES = ("start_time", "end_time", "min_time_interval", "anomaly_start_time")
+#: In a number that Jackson refuses, or that is beyond a double.
+_LONG_NUMBER = re.compile(rb"[0-9]{300}")
 _BESIDE_THE_TYPE = ("aggs", "aggregations", "meta")
 _FACTORIES = "org.opensearch.search.aggregations.AggregatorFactories"
 _NO_AGGREGATION = (
@@ -95,7 +97,7 @@ def parse_execute_input(algorithm: str, payload: bytes, profile: Profile, look: 
         raise IllegalArgument("Wrong function name")
     if not payload:
         raise UnreadableBody("request body is required")
-    if is_name and name in (SAMPLE_CALCULATOR, METRICS_CORRELATION):
+    if is_name and name in (SAMPLE_CALCULATOR, METRICS_CORRELATION) and not _LONG_NUMBER.search(payload):
         try:
             return _from_json(name, load_regular(payload), profile)
         except Irregular:
@@ -149,7 +151,7 @@ def _from_json(name: str, body: Any, profile: Profile) -> ExecuteInput:
         operation, numbers = body.get("operation"), body.get("input_data", [])
         if not isinstance(operation, str) or not _are_numbers(numbers):
             raise Irregular
-        return SampleCalculation(operation, tuple(map(_double, numbers)))
+        return SampleCalculation(operation, tuple(map(float, numbers)))
     metrics = body.get("metrics")
     if not isinstance(metrics, list) or not all(map(_are_numbers, metrics)):
         raise Irregular
@@ -158,13 +160,6 @@ def _from_json(name: str, body: Any, profile: Profile) -> ExecuteInput:
 
 def _are_numbers(value: Any) -> bool:
     return isinstance(value, list) and value != [] and set(map(type, value)) <= {int, float}
-
-
-def _double(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return math.copysign(math.inf, number)
 
 
 def _calculation_from_tokens(reader: _Reader) -> SampleCalculation:

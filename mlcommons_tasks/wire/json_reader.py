@@ -190,7 +190,7 @@ def _as_float(number: int | float) -> float:
     try:
         return float(number)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
 
 
 def _whole_from_text(text: str, word: str, bounds: tuple[int, int]) -> int:
