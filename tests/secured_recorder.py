@@ -12,7 +12,7 @@ import argparse
 import datetime
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ RECORDINGS = Path(__file__).parents[1] / "fixtures" / "recordings"
 API = "/_plugins/_security/api"
 UNSAID = frozenset({"content-length", "date"})
 PORT = re.compile(r'"remote_address":"127\.0\.0\.1:\d+"')
+ML = "/_plugins/_ml"
 STRANGERS = ("anonymous", "wrong_password", "unknown")
 TASK_INDEX = ".plugins-ml-task"
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -180,10 +181,36 @@ def ml_requests(task: str, model: str) -> Iterator[Request]:
     yield Request("GET", "/_plugins/_ml/none")
 
 
-class Recorder:
-    """Asks a node and writes what it answers."""
+def work_requests(model: str) -> Iterator[Request]:
+    """Yield requests to every route that predicts or executes, of the kinds that may be refused at different points."""
+    for path in (f"{ML}/_predict/kmeans/{model}", f"{MODELS}/{model}/_predict", f"{ML}/_train_predict/kmeans"):
+        yield Request("POST", path, query_body("iris", FEATURES, 150))
+        yield Request("POST", path, query_body("none-there", FEATURES, 150))
+        yield Request("POST", path, rows_body(6))
+        yield Request("POST", path, {"parameters": {"centroids": 3}})
+        yield Request("POST", path, b"not json", {"Content-Type": "application/json"})
+        yield Request("POST", f"{path}?no_such_parameter=1", rows_body(6))
+        yield Request("GET", path)
+    yield Request("POST", f"{ML}/_predict/kmeans/none", rows_body(6))
+    yield Request("POST", f"{MODELS}/none/_predict", rows_body(6))
+    yield Request("POST", f"{ML}/_predict/kmeans/none", b"not json", {"Content-Type": "application/json"})
+    yield Request("POST", f"{ML}/_train_predict/none", rows_body(6))
+    sums = {"operation": "sum", "input_data": [1, 2]}
+    yield Request("POST", f"{ML}/_execute/local_sample_calculator", sums)
+    yield Request("POST", f"{ML}/_execute/local_sample_calculator", {"operation": "none", "input_data": [1]})
+    yield Request("POST", f"{ML}/_execute/local_sample_calculator", b"not json", {"Content-Type": "application/json"})
+    yield Request("POST", f"{ML}/_execute/local_sample_calculator?no_such_parameter=1", sums)
+    yield Request("POST", f"{ML}/_execute/none", sums)
+    yield Request("GET", f"{ML}/_execute/local_sample_calculator")
 
-    def __init__(self, node: SecuredNode, folder: Path, about: Mapping[str, str]) -> None:
+
+class Recorder:
+    """Asks a node and writes what it answers, to `only` these topics if there are any."""
+
+    def __init__(
+        self, node: SecuredNode, folder: Path, about: Mapping[str, str], only: Sequence[str] | None = None
+    ) -> None:
+        self._only = only
         self._node = node
         self._folder = folder
         self._about = about
@@ -191,6 +218,8 @@ class Recorder:
 
     def record(self, topic: str, asked: Iterable[tuple[str, Request]]) -> None:
         """Record one topic: who asks what."""
+        if self._only and topic not in self._only:
+            return
         entries = [self._entry(who, request, self._ask(who, request)) for who, request in asked]
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{topic}.json"
@@ -256,6 +285,7 @@ def record_ml(node: SecuredNode, recorder: Recorder, everybody: Iterable[str]) -
     model = str(owner.ended(task)["model_id"])
     recorder.names = {task: "<task>", model: "<model>"}
     recorder.record("ml", each(everybody, ml_requests(task, model)))
+    recorder.record("ml_work", each(everybody, work_requests(model)))
     unread = node.client("no_source").send("POST", f"{TRAIN}?async=true", query_body("iris", FEATURES, 150))
     failed = str(unread.body["task_id"])
     owner.ended(failed)
@@ -274,6 +304,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", default=VERSION)
     parser.add_argument("--java", help="the Java to run the node with; 2.x needs one from 17 to 23")
+    parser.add_argument("--topic", action="append", help="only this one (repeatable)")
     given = parser.parse_args()
     ml_commons = given.version != VERSION
     kind = Kind.SECURITY_ML_COMMONS if ml_commons else Kind.SECURITY
@@ -286,7 +317,7 @@ def main() -> None:
         "kind": kind.value,
     }
     with secured_node(given.version, kind, java=given.java, settings=settings) as node:
-        recorder = Recorder(node, RECORDINGS / f"security-{given.version}", about)
+        recorder = Recorder(node, RECORDINGS / f"security-{given.version}", about, given.topic)
         record(node, recorder, ml_commons=ml_commons)
 
 

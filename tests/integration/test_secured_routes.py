@@ -19,8 +19,11 @@ from tests.services import Service, service
 
 pytestmark = pytest.mark.embedded
 
-RECORDED = Path(__file__).parents[2] / "fixtures" / "recordings" / "security-2.19.1" / "ml.json"
-ANSWERS: list[dict[str, Any]] = json.loads(RECORDED.read_text("utf-8"))["answers"]
+RECORDED = Path(__file__).parents[2] / "fixtures" / "recordings" / "security-2.19.1"
+TOPICS: dict[str, list[dict[str, Any]]] = {
+    topic: json.loads((RECORDED / f"{topic}.json").read_text("utf-8"))["answers"] for topic in ("ml", "ml_work")
+}
+ANSWERS = [answer for answers in TOPICS.values() for answer in answers]
 REFUSALS = (401, 403)
 
 
@@ -64,9 +67,10 @@ def test_a_caller_may_what_the_clusters_roles_allow(replay: Replay, recorded: di
         assert answer.headers.get("WWW-Authenticate") == expected["headers"].get("WWW-Authenticate")
 
 
-def test_every_route_was_asked_by_everybody() -> None:
+@pytest.mark.parametrize("answers", TOPICS.values(), ids=TOPICS)
+def test_every_route_was_asked_by_everybody(answers: list[dict[str, Any]]) -> None:
     """The table is whole: each of the recorded requests by each caller."""
-    callers = {each["who"] for each in ANSWERS}
+    callers = {each["who"] for each in answers}
     assert {"admin", "ml_full", "ml_read", "no_ml", "no_source", "nobody", "anonymous", "wrong_password"} <= callers
     for who in callers:
-        assert len([each for each in ANSWERS if each["who"] == who]) * len(callers) == len(ANSWERS)
+        assert len([each for each in answers if each["who"] == who]) * len(callers) == len(answers)
