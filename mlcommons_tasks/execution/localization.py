@@ -1,7 +1,8 @@
 """One anomaly localization: which searches follow which, and what they come to. Knows neither tasks nor HTTP.
 
 Source: ml-commons 3.6.0 `AnomalyLocalizerImpl`. The plugin answers as soon as one aggregation is done and no other
-has begun, with what there is then, and never without an aggregation; here all of them are waited for, and none is.
+has begun, with what there is then, and never where there is none. Here all of them are waited for, and of none the
+output is empty.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ ROUTES = (
         f"`POST {ML}/_execute/<algorithm>`",
         rf"POST {ML}/_execute/[^/?]+/?",
         "LOCAL_SAMPLE_CALCULATOR and ANOMALY_LOCALIZATION; METRICS_CORRELATION as it is while switched off;"
-        " several aggregations are all waited for, and none is answered, which the plugin never does",
+        " several aggregations are all waited for; without any the output is empty, where the plugin never answers",
     ),
     (
         f"`GET {ML}/models/<id>`",
