@@ -102,6 +102,24 @@ def test_a_cluster_without_workers_is_not_waited_for_without_end(
     assert pool.run(where) == cluster.workers[-1].pid
 
 
+def test_a_job_is_sent_again_when_the_scheduler_comes_back_soon(
+    cluster: DaskCluster, pool: dask_pool.DaskPool, threads: ThreadPoolExecutor
+) -> None:
+    """It has forgotten everything; whoever waits for the job does not notice, and hears of it again."""
+    live = a_watch()
+    future = threads.submit(pool.run, obey, watch=live)
+    wait_until(lambda: live.snapshot().iteration, deadline_s=PATIENCE_S, what="a report")
+    assert cluster.scheduler is not None
+    for process in (*cluster.workers, cluster.scheduler):
+        process.kill()
+    cluster.start_scheduler()
+    again = cluster.start_worker().pid
+    wait_until(lambda: live.snapshot().iteration == again, deadline_s=GIVEN_UP_S, what="a report from the new worker")
+    live.cancel(1)
+    with pytest.raises(Cancelled):
+        future.result(PATIENCE_S)
+
+
 def test_the_close_leaves_no_job(cluster: DaskCluster, pool: dask_pool.DaskPool, threads: ThreadPoolExecutor) -> None:
     """Neither one that runs nor one that waits."""
     lives = [a_watch() for _ in range(3)]
