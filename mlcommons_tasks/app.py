@@ -307,9 +307,9 @@ def create_app(
     app.register_blueprint(models_blueprint(models, profile))
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
     check_query, calls = service.sources.refuse_bad_query, service.calls
-    app.register_blueprint(train_blueprint(service.runner, calls, check_query, forward_other))
+    app.register_blueprint(train_blueprint(service.runner, calls, check_query, profile, forward_other))
     app.register_blueprint(predict_blueprint(models, calls, check_query, profile, forward_other))
-    app.register_blueprint(train_predict_blueprint(calls, check_query, forward_other))
+    app.register_blueprint(train_predict_blueprint(calls, check_query, profile, forward_other))
     app.register_blueprint(execute_blueprint(service.execution, profile, forward_other))
     edge = ClusterEdge(
         service.cluster_tasks, Cluster(service.client), upstream, service.clock, alone=not facts.has_tasks

@@ -87,7 +87,7 @@ def predict_blueprint(
 
     def read(rest: RestRequest, algorithm: str, status: int | None = None) -> MLInput:
         try:
-            return parsed_input(rest, algorithm, refuse_bad_query)
+            return parsed_input(rest, algorithm, refuse_bad_query, profile)
         except TaskPluginError as error:
             if status is not None:
                 error.status = status
@@ -97,7 +97,7 @@ def predict_blueprint(
 
 
 def train_predict_blueprint(
-    calls: Calls, refuse_bad_query: QueryCheck, forward_other: Forward | None = None
+    calls: Calls, refuse_bad_query: QueryCheck, profile: Profile, forward_other: Forward | None = None
 ) -> Blueprint:
     """Return the route that trains and predicts at once. Source: ml-commons 3.6.0 `RestMLTrainAndPredictAction`."""
     routes = Blueprint("train_predict", __name__)
@@ -108,7 +108,7 @@ def train_predict_blueprint(
             return forward_other()
         rest = RestRequest.current()
         rest.parameters.boolean("async")  # it must be one, and changes nothing
-        ml_input = parsed_input(rest, algorithm, refuse_bad_query)
+        ml_input = parsed_input(rest, algorithm, refuse_bad_query, profile)
         rest.finish("algorithm", authorize=False)
         validate_request(ml_input)
         rest.authorize()

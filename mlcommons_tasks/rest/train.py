@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response
@@ -12,6 +13,7 @@ from mlcommons_tasks.pipeline.algorithms import ALGORITHMS
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.task import TaskState
+from mlcommons_tasks.versions import Profile
 from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset, parse_ml_input, query_in_place, validate_request
 
 #: Has OpenSearch look at a search body without running it: the body, the caller's headers.
@@ -19,17 +21,24 @@ QueryCheck = Callable[[bytes, Mapping[str, str]], None]
 Forward = Callable[[], Response]
 
 
-def parsed_input(rest: RestRequest, algorithm: str, refuse_bad_query: QueryCheck) -> MLInput:
+def parsed_input(rest: RestRequest, algorithm: str, refuse_bad_query: QueryCheck, profile: Profile) -> MLInput:
     """Read the request's body for an algorithm; see `parse_ml_input` and `QueryCheck` for what it raises."""
     payload = rest.json_body()
     ml_input = parse_ml_input(algorithm, payload)
     if isinstance(ml_input.dataset, SearchQueryDataset):
         refuse_bad_query(query_in_place(payload), rest.caller)
+    if ml_input.function_name == "LINEAR_REGRESSION" and ml_input.parameters is not None:
+        parameters = {"optimiser": profile.linear_optimiser, **ml_input.parameters}
+        return dataclasses.replace(ml_input, parameters=parameters)
     return ml_input
 
 
 def train_blueprint(
-    runner: TaskRunner, calls: Calls, refuse_bad_query: QueryCheck, forward_other: Forward | None = None
+    runner: TaskRunner,
+    calls: Calls,
+    refuse_bad_query: QueryCheck,
+    profile: Profile,
+    forward_other: Forward | None = None,
 ) -> Blueprint:
     """Return the route that trains.
 
@@ -43,7 +52,7 @@ def train_blueprint(
             return forward_other()
         rest = RestRequest.current()
         is_async = rest.parameters.boolean("async")
-        ml_input = parsed_input(rest, algorithm, refuse_bad_query)
+        ml_input = parsed_input(rest, algorithm, refuse_bad_query, profile)
         rest.finish("algorithm", authorize=False)
         validate_request(ml_input)
         rest.authorize()

@@ -84,6 +84,8 @@ class Profile:
     executes_with_own_errors: bool
     #: Whether there may be more metrics to correlate than each has values.
     correlates_any_metrics: bool
+    #: The optimiser of LINEAR_REGRESSION if none is named.
+    linear_optimiser: str
     #: The status of a number that is out of its type's range.
     number_out_of_range: int
     #: Why nothing is trained where no node may train.

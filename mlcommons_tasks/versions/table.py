@@ -308,6 +308,11 @@ ROWS: Mapping[str, Row] = {
     "correlates_any_metrics": Row(
         (("1.3", False), ("3.5", True)), RECORDED, "MetricsCorrelationInput, 2.19.1.0, 3.4.0.0, 3.5.0.0"
     ),
+    "linear_optimiser": Row(
+        (("1.3", "SIMPLE_SGD"), ("2.19", "ADA_GRAD")),
+        READ,
+        "LinearRegression, 2.18.0.0, 2.19.0.0",
+    ),
     "number_out_of_range": Row(
         (("1.3", 500), ("2.19.3", 400), ("3.0", 500), ("3.1", 400)),
         RECORDED,

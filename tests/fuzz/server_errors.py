@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 SEARCHES = r"/_plugins/_ml/(tasks|models)/_search"
 MODELS = r"/_plugins/_ml/models/[^/?]+$"
-BODIES = r"/_plugins/_ml/(tasks/_search|models/.*|_train/.*|_execute/.*)|/_cluster/settings"
+WORK = r"/_plugins/_ml/(_train|_predict|_train_predict|models/[^/?]+/_predict)(?![^/?])"
+BODIES = r"/_plugins/_ml/(tasks/_search|models/.*|_(train|predict|train_predict|execute)/.*)|/_cluster/settings"
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,19 @@ RECORDED = (
         "search_tasks::source in the URL",
     ),
     ServerError(
-        r"/_plugins/_ml/_train/",
+        WORK,
         "limit_exceeded_exception",
         r"All nodes' .* (limitation\.|limitation \d+\. No eligible node available to run ml jobs )",
         "cluster_settings::effect: max_ml_task_per_node",
     ),
     ServerError(
-        r"/_plugins/_ml/_train/",
+        WORK,
         "null_pointer_exception",
         r'Cannot invoke "java\.lang\.Comparable\.compareTo\(Object\)" because "k1" is null',
         "train_input_data::input_data: a column without a name",
     ),
     ServerError(
-        r"/_plugins/_ml/_train/",
+        WORK,
         "null_pointer_exception",
         r'Cannot invoke "java\.util\.Map\.size\(\)" because "element" is null',
         "train_input_query::query: _source false",
@@ -86,7 +87,7 @@ RECORDED = (
         "models::GET: empty document",
     ),
     ServerError(
-        r"/_plugins/_ml/_train/",
+        WORK,
         "runtime_exception",
         "the value isn't Double type",
         "train_input_query::documents: a string column",
@@ -175,6 +176,55 @@ RECORDED = (
         r'Cannot invoke "String\.getBytes\(java\.nio\.charset\.Charset\)" because "<parameter1>" is null',
         "models_stored::predict: no content",
     ),
+    ServerError(
+        WORK,
+        "class_cast_exception",
+        r"class org\.opensearch\.ml\.[\w.]+ cannot be cast to class org\.opensearch\.ml\.[\w.]+ \(.*\)",
+        "predict::algorithms in the path",
+    ),
+    ServerError(
+        WORK,
+        "array_index_out_of_bounds_exception",
+        r"Index \d+ out of bounds for length \d+",
+        "regressions::linear: rows of other lengths",
+    ),
+    ServerError(
+        WORK,
+        "array_index_out_of_bounds_exception",
+        r"arraycopy: source index -1 out of bounds for double\[\d+\]",
+        "rcf::fit_rcf: no time",
+    ),
+    ServerError(
+        WORK,
+        "index_out_of_bounds_exception",
+        "Index 0 out of bounds for length 0",
+        "rcf::rcf_summarize: numbers beyond a float",
+    ),
+    ServerError(WORK, "arithmetic_exception", "/ by zero", "regressions::linear: a round of nothing"),
+    ServerError(
+        WORK,
+        "null_pointer_exception",
+        r'Cannot invoke "String\.equals\(Object\)" because .* is null',
+        "regressions::linear: names",
+    ),
+    ServerError(
+        WORK,
+        "null_pointer_exception",
+        r'Cannot invoke "org\.tribuo\.classification\.Label\.getLabel\(\)" because .* is null',
+        "regressions::logistic: away",
+    ),
+    ServerError(
+        WORK, "runtime_exception", "the value isn't (String|Long) type", "regressions::logistic: columns of texts"
+    ),
+    ServerError(WORK, "illegal_state_exception", "out of space", "rcf::batch_rcf: too small a sample"),
+    ServerError(WORK, "illegal_state_exception", " cut failed ", "rcf::batch_rcf: numbers beyond a float"),
+    ServerError(
+        WORK,
+        "m_l_validation_exception",
+        r"Wrong data type of time field\. Should use LONG or STRING, but got \w+",
+        "rcf::fit_rcf: no time",
+    ),
+    ServerError(WORK, "m_l_validation_exception", "Failed to parse timestamp .*", "rcf::fit_rcf: times as texts"),
     ServerError(EXECUTIONS, "ArithmeticException", "/ by zero", "localization::intervals and ranges"),
     ServerError(EXECUTIONS, "NullPointerException", "index must not be null", "localization::indices"),
     ServerError(

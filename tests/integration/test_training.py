@@ -68,7 +68,7 @@ def model_content(client: Client, model_id: str) -> bytes:
 
 def clusters_of(client: Client, model_id: str, rows: DataFrame) -> list[int]:
     """Return the cluster that a stored model puts each row in."""
-    return kmeans.predict(model_content(client, model_id), rows)
+    return list(kmeans.predict(model_content(client, model_id), rows).cells[0])
 
 
 def as_rows(flowers: list[dict[str, float]], parameters: dict[str, Any]) -> dict[str, Any]:

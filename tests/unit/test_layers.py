@@ -39,6 +39,10 @@ HOMES = {
     "pickle": set(),
     "click": {"cli"},
     "rich": {"cli"},
+    "distributed": {"execution"},
+    "dask": {"execution"},
+    "sklearn": {"pipeline"},
+    "krcf": {"pipeline"},
 }
 
 

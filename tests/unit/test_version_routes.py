@@ -43,6 +43,9 @@ class Documents:
         found = self._source is not None
         return Reply(200 if found else 404, [], b'{"result":"deleted"}' if found else gone)
 
+    def clean_up(self, _id: str, *, chunks: bool) -> None:
+        """There is no more of it."""
+
     def search(self, _payload: bytes, query: Mapping[str, str], _headers: object, *, nothing: bool = False) -> Reply:
         self.query = query
         if not self._index and not nothing:
