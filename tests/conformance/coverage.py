@@ -14,6 +14,22 @@ README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- coverage -->", "<!-- /coverage -->"
 ML = r"/_plugins/_ml"
 
+_ALL = ("_train", "_predict", "_train_predict")
+_TWO = ("_train", "_predict")
+_ANOMALIES = "planted anomalies found, at most 2 % of the other rows flagged otherwise"
+#: Each algorithm, what can be asked of it, and how its results compare with the plugin's on the same rows, as
+#: tests/algorithms holds them.
+ALGORITHMS = (
+    ("KMEANS", _ALL, "every row of separated clouds in the same cluster, by all three distances"),
+    ("LINEAR_REGRESSION", _TWO, "predictions and coefficients within 1e-9, every objective and optimiser"),
+    ("LOGISTIC_REGRESSION", _TWO, "every label equal, every objective and optimiser"),
+    ("BATCH_RCF", _ALL, f"{_ANOMALIES}; on noise no more than 1.25 times what two runs of the plugin differ"),
+    ("FIT_RCF", _ALL, _ANOMALIES),
+    ("RCF_SUMMARIZE", _ALL, "every row of separated clouds in the same cluster"),
+    ("AD_LIBSVM", _TWO, "scores within 1e-6 of the largest, every `anomaly_type` equal"),
+    ("SAMPLE_ALGO", _TWO, "equal"),
+)
+
 #: A route as README names it, the requests that are its, and what else there is to say.
 ROUTES = (
     (f"`GET {ML}/tasks/<id>`", rf"(GET|HEAD|OPTIONS) {ML}/tasks/(?!_search)[^/?]+/?", ""),
@@ -28,8 +44,21 @@ ROUTES = (
         rf"POST {ML}/tasks/[^/?]+/_cancel/?",
         "no remote jobs here, so none is cancelled",
     ),
-    (f"`POST {ML}/_train/kmeans`", rf"POST {ML}/_train/[^/?]+/?(?!.*[?&]async)", "real training"),
-    (f"`POST {ML}/_train/kmeans?async=true`", rf"POST {ML}/_train/[^/?]+/?\?.*async", "real training"),
+    (f"`POST {ML}/_train/<algorithm>?async=true`", rf"POST {ML}/_train/[^/?]+/?\?.*async", "real training"),
+    *(
+        (
+            ", ".join(f"`{route}`" for route in routes).replace("_train", f"POST {ML}/_train", 1) + f" of {name}",
+            rf"POST {ML}/_(train|predict|train_predict)/(?i:{name})(/[^/?]+)?/?",
+            notes,
+        )
+        for name, routes, notes in ALGORITHMS
+    ),
+    (f"`POST {ML}/models/<id>/_predict`", rf"POST {ML}/models/[^/?]+/_predict/?", "the model's own algorithm"),
+    (
+        f"`POST {ML}/_train`, `_predict` and `_train_predict` of others",
+        rf"POST {ML}/_(train|predict|train_predict)/[^/?]+(/[^/?]+)?/?",
+        "refused in the plugin's words",
+    ),
     (
         f"`POST {ML}/_execute/<algorithm>`",
         rf"POST {ML}/_execute/[^/?]+/?",
