@@ -109,6 +109,7 @@ ROUTES = (
         "405, OPTIONS, unknown paths",
     ),
     ("`.plugins-ml-task`, `.plugins-ml-model`", r"[A-Z]+ /\.plugins-ml-.*", "mapping, settings and stored documents"),
+    ("aliases, and indices that are closed", r"[A-Z]+ /logs/_.*", "forwarded"),
 )
 LINES_BELOW = (
     "| every other path | forwarded | | | integration tests with real requests, `tests/integration/test_proxy.py` |",
