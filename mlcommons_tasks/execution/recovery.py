@@ -11,9 +11,9 @@ import contextlib
 import dataclasses
 import logging
 import random
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from mlcommons_tasks.cluster_task import Outcome
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.registry import LEASE_S, Registry
+from mlcommons_tasks.execution.rounds import Rounds, noted
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.states import OPEN_STATES, Stored
 from mlcommons_tasks.store.cluster_tasks import MOST_RUNNING, NOBODY, ClusterTaskStore, Unfinished, owner_document
@@ -63,8 +64,15 @@ class Recovery:
         self._runner = runner
         self._clock = clock
         self._lease_s = lease_s
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, name="recovery", daemon=True)
+        failures = partial(
+            noted,
+            log,
+            "whether trainings were left behind could not be found out",
+            level=logging.INFO,
+            defect="trainings that were left behind could not be taken over",
+        )
+        self._rounds = Rounds("recovery", self.look, self._pause, failures)
+        self._closing = self._rounds.closing
         self._looked_at = monotonic()
         self._pause_s = min(LOOK_S, lease_s / LOOKS)
         #: Of each owner that has trainings: what it said last, and for how many seconds it has said nothing else.
@@ -72,22 +80,14 @@ class Recovery:
 
     def start(self) -> None:
         """Begin to look, in a thread."""
-        self._thread.start()
+        self._rounds.start()
 
     def close(self) -> None:
         """Take over no more."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(min(CLOSE_S, self._lease_s))
+        self._rounds.close(min(CLOSE_S, self._lease_s))
 
-    def _keep_looking(self) -> None:
-        while not self._closing.wait(self._pause_s * random.uniform(0.8, 1.0)):  # noqa: S311  # no two at once
-            try:
-                self.look()
-            except TaskPluginError as error:
-                log.info("whether trainings were left behind could not be found out: %s", error)
-            except Exception:
-                log.exception("trainings that were left behind could not be taken over")
+    def _pause(self) -> float:
+        return self._pause_s * random.uniform(0.8, 1.0)  # noqa: S311  # no two at once
 
     def look(self) -> None:
         """Take over what is left behind, if anything.

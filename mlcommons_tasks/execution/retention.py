@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.execution.rounds import Rounds, noted
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +42,18 @@ class Retention:
         self._remains = remains
         self._clock = clock
         self._retain_in_millis = retain_in_millis
-        self._closing = threading.Event()
         #: Nothing is kept for longer than it should be by more than a quarter, or a minute.
         self.pause_s = min(max(retain_in_millis / 4000, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+        failures = partial(noted, log, "tasks that are over could not be deleted")
+        self._rounds = Rounds("retention", self._round, self._pause, failures)
 
     def start(self) -> None:
         """Look from now on."""
-        threading.Thread(target=self._run, name="retention", daemon=True).start()
+        self._rounds.start()
 
     def close(self) -> None:
         """Look no more."""
-        self._closing.set()
+        self._rounds.close()
 
     def look(self) -> int:
         """Delete what is over for long enough, and return how many documents that were.
@@ -64,19 +66,20 @@ class Retention:
 
     def _all(self, prune: Callable[[int], int], before: int) -> int:
         deleted = 0
-        while not self._closing.is_set() and (some := prune(before)):
+        while not self._rounds.closing.is_set() and (some := prune(before)):
             deleted += some
-            self._closing.wait(BREATH_S)
+            self._rounds.closing.wait(BREATH_S)
         return deleted
 
-    def _run(self) -> None:
-        # replicas that were started together need not look together
-        while not self._closing.wait(self.pause_s * random.uniform(0.5, 1.0)):  # noqa: S311  # protects nothing
-            try:
-                if deleted := self.look():
-                    log.info("%d documents of tasks that are over were deleted", deleted)
-            except TaskPluginError as error:
-                log.warning("tasks that are over could not be deleted: %s", error)
-            except Exception:
-                if not self._closing.is_set():  # or the connections are closed already
-                    log.exception("tasks that are over could not be deleted")
+    def _pause(self) -> float:
+        return self.pause_s * random.uniform(0.5, 1.0)  # noqa: S311  # replicas started together need not look so
+
+    def _round(self) -> None:
+        try:
+            if deleted := self.look():
+                log.info("%d documents of tasks that are over were deleted", deleted)
+        except TaskPluginError:
+            raise
+        except Exception:
+            if not self._rounds.closing.is_set():  # or the connections are closed already
+                raise

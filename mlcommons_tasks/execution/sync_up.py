@@ -8,13 +8,13 @@ no model was ever stored, and a training that its caller waits for never is.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.execution.current_settings import CurrentSettings
+from mlcommons_tasks.execution.rounds import Rounds, noted
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +41,17 @@ class SyncUp:
         self._settings = settings
         self._tasks = tasks
         self._has_models = has_models
-        self._closing = threading.Event()
+        failures = partial(noted, log, "tasks that take too long could not be looked for")
+        self._rounds = Rounds("sync-up", lambda: self.look(time.monotonic()), lambda: LOOK_S, failures)
         self.last_look = time.monotonic()
 
     def start(self) -> None:
         """Look from now on."""
-        threading.Thread(target=self._run, name="sync-up", daemon=True).start()
+        self._rounds.start()
 
     def close(self) -> None:
         """Look no more."""
-        self._closing.set()
+        self._rounds.close()
 
     def look(self, now: float) -> None:
         """Do the job if it is due; `now` is of `time.monotonic`.
@@ -66,12 +67,3 @@ class SyncUp:
         self.last_look = now
         if self._has_models():
             self._tasks.time_out(settings.ml_task_timeout_s)
-
-    def _run(self) -> None:
-        while not self._closing.wait(LOOK_S):
-            try:
-                self.look(time.monotonic())
-            except TaskPluginError as error:
-                log.warning("tasks that take too long could not be looked for: %s", error)
-            except Exception:
-                log.exception("tasks that take too long could not be looked for")
