@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from mlcommons_tasks.store.http1 import HEADER_LINES
+
 LONGEST_LINE = 8190  #: bytes of a request line; of a longer one the parser says that it is too long
 LONGEST_HEAD = 64 * 1024  #: bytes; what goes on beyond is refused without waiting for its end
 LONGEST_KEPT_BODY = 1024 * 1024  #: bytes of a body that are waited for here
 
 #: A head that the parser has nothing against at first sight; of any other it says so at once, body or not.
-_FINE = re.compile(
-    rb"(?:\r\n)?[A-Z]+ [!-~]+ HTTP/1\.[01]\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
-)
+_FINE = re.compile(rb"(?:\r\n)?[A-Z]+ [!-~]+ HTTP/1\.[01]\r\n" + HEADER_LINES + rb"\r\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?=\r\n)")
 
 

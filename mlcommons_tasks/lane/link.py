@@ -10,16 +10,13 @@ import re
 import socket
 from typing import NamedTuple
 
-from mlcommons_tasks.store.http1 import Broken
+from mlcommons_tasks.store.http1 import HEADER_LINES, Broken
 
 PIECE = 256 * 1024
 LONGEST_HEAD = 64 * 1024
 LONGEST_ANSWER = 64 * 1024 * 1024
 
-_HEAD = re.compile(
-    rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n"
-    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
-)
+_HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n(" + HEADER_LINES + rb")\r\n")
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
 

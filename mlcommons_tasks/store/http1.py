@@ -24,8 +24,10 @@ PIECE = 128 * 1024
 WITHOUT_BODY = frozenset({204, 304})
 MOST_INTERIM = 20  #: answers of 1xx before the one that counts
 
+#: A pattern of the header lines of a request or an answer, each with its end.
+HEADER_LINES = rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*"
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_HEADER_LINES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*")
+_HEADER_LINES = re.compile(HEADER_LINES)
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
