@@ -17,7 +17,7 @@ from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, TASK_INDEX
 from tests.bench import loads, processes
 from tests.bench.hammer import hammer, request
 from tests.bench.report import Row, Section
-from tests.bench.servers import MIB, OURS, Side, running
+from tests.bench.servers import MIB, OURS, Side, pss, running
 from tests.clients import Client, long_body, query_body
 from tests.fault_proxy import Exchange, fault_proxy
 from tests.services import service, wait_until
@@ -111,7 +111,7 @@ def _waiting(side: Side) -> list[Row]:
 
 def _service_mib(side: Side) -> float:
     found = processes.kinds(side)
-    return float(sum(process.memory_full_info().pss for kind, process in found if kind == processes.SERVICE)) / MIB
+    return sum(pss(process) for kind, process in found if kind == processes.SERVICE) / MIB
 
 
 def _on_disk(side: Side) -> list[Row]:

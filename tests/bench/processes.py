@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from tests.bench.servers import MIB, Side
+from tests.bench.servers import MIB, Side, pss
 
 SERVICE, TRAINING, JAVA = "service", "training", "java"
 
@@ -61,7 +61,7 @@ def _each(side: Side) -> Iterator[tuple[float, int, int, int]]:
         if kind != JAVA:
             with contextlib.suppress(psutil.Error):
                 yield (
-                    process.memory_full_info().pss / MIB,
+                    pss(process) / MIB,
                     process.num_fds(),
                     process.num_threads(),
                     len(process.net_connections()),

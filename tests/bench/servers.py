@@ -48,7 +48,7 @@ class Side:
         root = psutil.Process(self.process.pid)
         tree = [root, *root.children(recursive=True)]
         counted = [process for process in tree if not node_only or "java" in process.name()]
-        return sum(_pss(process) for process in counted) / MIB
+        return sum(pss(process) for process in counted) / MIB
 
 
 @contextlib.contextmanager
@@ -59,7 +59,8 @@ def running(command: str) -> Iterator[Side]:
         yield Side(service.url, time.monotonic() - began, began, service.ready, service.process)
 
 
-def _pss(process: psutil.Process) -> int:
+def pss(process: psutil.Process) -> int:
+    """Return the proportional memory of a process in bytes, 0 if it is gone or not ours to look at."""
     try:
         info = process.memory_full_info()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
