@@ -26,7 +26,6 @@ from hypothesis.stateful import (
 )
 
 from mlcommons_tasks.clock import SystemClock
-from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, FrameBuilder
 from mlcommons_tasks.errors import StatusError
 from mlcommons_tasks.execution import handover
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
@@ -35,21 +34,14 @@ from mlcommons_tasks.execution.queue import Queue
 from mlcommons_tasks.execution.recovery import Recovery
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.runner import TaskRunner
-from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
+from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
 from tests.services import wait_until
-from tests.unit.doubles import Membership, Trainer
+from tests.unit.doubles import Membership, Trainer, inline
 
 LEASE_S = 0.4
 SETTLED_S = 30.0
 RANKS = {"CREATED": 0, "RUNNING": 1, "COMPLETED": 2, "FAILED": 2, "CANCELLED": 2}
 BY_QUERY = MLInput("KMEANS", None, SearchQueryDataset(("rows",), {"query": {"match_all": {}}}))
-
-
-def inline() -> MLInput:
-    """Return a training whose rows come with it."""
-    builder = FrameBuilder()
-    builder.add((ColumnType.DOUBLE,), [1.5])
-    return MLInput("KMEANS", None, DataFrameDataset(builder.build([ColumnMeta("x", ColumnType.DOUBLE)])))
 
 
 class World(Protocol):

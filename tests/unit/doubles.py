@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from mlcommons_tasks.cancellation import Cancellation
 from mlcommons_tasks.clock import SystemClock
 from mlcommons_tasks.cluster_task import FIRST_NUMBER, ClusterTask, TaskId
-from mlcommons_tasks.data_frame import DataFrame
+from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame, FrameBuilder
 from mlcommons_tasks.errors import TaskPluginError, UpstreamError
 from mlcommons_tasks.execution.calls import Calls
 from mlcommons_tasks.execution.cluster_tasks import ClusterTasks
@@ -26,13 +26,20 @@ from mlcommons_tasks.store.batches import Written
 from mlcommons_tasks.store.connection import until_it_counts
 from mlcommons_tasks.store.tasks import Position
 from mlcommons_tasks.task import MLTask
-from mlcommons_tasks.wire.ml_input import MLInput, SearchQueryDataset
+from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 from tests.unit.cluster_index import ClusterTaskIndex
 
 ASKED = MLInput("KMEANS", None, SearchQueryDataset(("i",), {}))
 PATIENCE_S = 10.0
 Result = TypeVar("Result")
 OBEYED_S = 1.0  #: a job that looks at its flag has stopped by then
+
+
+def inline() -> MLInput:
+    """Return a training whose rows come with it."""
+    builder = FrameBuilder()
+    builder.add((ColumnType.DOUBLE,), [1.5])
+    return MLInput("KMEANS", None, DataFrameDataset(builder.build([ColumnMeta("x", ColumnType.DOUBLE)])))
 
 
 def refusal(status: int) -> UpstreamError:

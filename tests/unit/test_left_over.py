@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,20 +13,7 @@ from mlcommons_tasks.execution import recovery as module
 from mlcommons_tasks.store.cluster_tasks import Unfinished
 from tests.services import wait_until
 from tests.unit.doubles import PATIENCE_S, House, refusal
-from tests.unit.test_recovery import LEASE_S, Heir, ended, left_behind
-
-
-@pytest.fixture
-def dead() -> Iterator[House]:
-    with House() as found:
-        found.hold()
-        yield found
-
-
-@pytest.fixture
-def heir(dead: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heir]:
-    with Heir(dead, monkeypatch) as found:
-        yield found
+from tests.unit.heirs import LEASE_S, Heir, ended, left_behind
 
 
 def test_a_claim_whose_answer_is_lost(dead: House, heir: Heir, monkeypatch: pytest.MonkeyPatch) -> None:

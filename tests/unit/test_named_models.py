@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,20 +10,7 @@ from mlcommons_tasks.errors import StoreUnavailable
 from mlcommons_tasks.execution.runner import SLEPT
 from tests.services import wait_until
 from tests.unit.doubles import PATIENCE_S, House
-from tests.unit.test_recovery import LEASE_S, Heir, ended, left_behind
-
-
-@pytest.fixture
-def dead() -> Iterator[House]:
-    with House() as found:
-        found.hold()
-        yield found
-
-
-@pytest.fixture
-def heir(dead: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heir]:
-    with Heir(dead, monkeypatch) as found:
-        yield found
+from tests.unit.heirs import LEASE_S, Heir, ended, left_behind
 
 
 def test_a_late_riser_leaves_the_model_of_a_task_that_was_deleted_since(dead: House, heir: Heir) -> None:

@@ -2,87 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, FrameBuilder
 from mlcommons_tasks.errors import StoreUnavailable
-from mlcommons_tasks.execution import recovery as module
-from mlcommons_tasks.execution.recovery import Recovery
 from mlcommons_tasks.execution.states import TaskGone
 from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.cluster_tasks import NOBODY
 from mlcommons_tasks.task import FunctionName
-from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput
 from tests.services import wait_until
-from tests.unit.doubles import ASKED, PATIENCE_S, House
-
-LEASE_S = 3.0
-
-
-class Heir(House):
-    """A process that looks at what others left behind, in the same indices."""
-
-    def __init__(self, dead: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__(beside=dead)
-        self.now = 1_000.0
-        monkeypatch.setattr(module, "monotonic", lambda: self.now)
-        parts: Any = (self.index, self.registry, self.tasks, self.models, self.runner, self)
-        self.recovery = Recovery(*parts, LEASE_S)
-
-    def now_in_millis(self) -> int:
-        """Be the clock."""
-        return int(self.now * 1000)
-
-    def look_for(self, seconds: float) -> None:
-        """Look once a second."""
-        for _ in range(int(seconds)):
-            self.now += 1
-            self.recovery.look()
-
-
-@pytest.fixture
-def dead() -> Iterator[House]:
-    """A process that holds its trainings at work, and will say nothing more."""
-    with House() as found:
-        found.hold()
-        yield found
-
-
-@pytest.fixture
-def heir(dead: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heir]:
-    with Heir(dead, monkeypatch) as found:
-        yield found
-
-
-def left_behind(dead: House, ml_input: MLInput = ASKED) -> str:
-    """Start a training that its process never ends, and return its task's id."""
-    task_id = dead.runner.train_async(ml_input, {}, {})
-    assert dead.at_work.acquire(timeout=PATIENCE_S)
-    wait_until(lambda: dead.tasks.sources[task_id]["state"] == "RUNNING", deadline_s=PATIENCE_S, what="RUNNING")
-    dead.index.documents[dead.registry.owner]["lease_until"] = 0
-    return task_id
-
-
-def inline() -> MLInput:
-    builder = FrameBuilder()
-    builder.add((ColumnType.DOUBLE,), [1.5])
-    frame = builder.build([ColumnMeta("x", ColumnType.DOUBLE)])
-    return dataclasses.replace(ASKED, dataset=DataFrameDataset(frame))
-
-
-def ended(house: House, task_id: str) -> list[str]:
-    """Wait for the end of a task; return its states."""
-    wait_until(
-        lambda: house.tasks.sources[task_id]["state"] not in ("CREATED", "RUNNING"),
-        deadline_s=PATIENCE_S,
-        what="an end",
-    )
-    return house.tasks.states[task_id]
+from tests.unit.doubles import PATIENCE_S, House, inline
+from tests.unit.heirs import LEASE_S, Heir, ended, left_behind
 
 
 def test_a_training_that_can_be_read_again_ends_completed(dead: House, heir: Heir) -> None:
