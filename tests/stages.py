@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mlcommons_tasks.node.distribution import fetch
@@ -17,6 +19,7 @@ from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.histories import History, check_lives, model_ids, stored_tasks
 from tests.native_tasks import MANY_ITERATIONS
 from tests.services import Service, start_service, stopping, wait_until
+from tests.upstreams import free_port
 
 PROCESSES = 2  #: that train, of each service
 ENDS_S = 60.0  #: how long after a fault all may take to be over
@@ -127,6 +130,29 @@ def proxied_stage() -> Iterator[tuple[Stage, FaultProxy]]:
             stage(node.url, proxy.url, history) as made,
         ):
             yield made, proxy
+
+
+@contextlib.contextmanager
+def restarted_stage(folder: Path, bodies: Sequence[dict[str, Any]], number: int) -> Iterator[tuple[Stage, Crowd]]:
+    """Set a stage over a node that got a signal with trainings in flight, and started again on its port and data."""
+    port = free_port()
+    node = EmbeddedNode(fetch(), folder, port=port)
+    try:
+        node.start()
+        node.wait_ready()
+        crowds.load(Client(node.url))
+        with stage(node.url, node.url) as made:
+            made.serve()
+            crowd = made.accepted(bodies)
+            made.release(crowd)
+            os.kill(node.pid, number)
+            node.stop()
+            node = EmbeddedNode(fetch(), folder, port=port)
+            node.start()
+            node.wait_ready()
+            yield made, crowd
+    finally:
+        node.stop()
 
 
 def hold(seconds: float) -> None:

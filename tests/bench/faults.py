@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import tempfile
 import time
@@ -12,16 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlcommons_tasks.node.distribution import DEFAULT_VERSION, fetch
-from mlcommons_tasks.node.process import EmbeddedNode
+from mlcommons_tasks.node.distribution import DEFAULT_VERSION
 from tests import crashes, crowds
 from tests.bench.report import Row, Section
 from tests.clients import Client
 from tests.fault_proxy import FaultProxy
 from tests.histories import TASK_INDEX, WRITES, stored_tasks
-from tests.stages import Crowd, Stage, hold, proxied_stage, stage
+from tests.stages import Crowd, Stage, hold, proxied_stage, restarted_stage, stage
 from tests.three_nodes import several_nodes
-from tests.upstreams import free_port
 
 TASKS = 1_000
 ITERATIONS = 1_000
@@ -113,25 +110,11 @@ def _read_only(played: Stage) -> tuple[Counter[str], float]:
 
 
 def _restart(number: int) -> tuple[Counter[str], float]:
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="bench-faults-") as folder:
-        node = EmbeddedNode(fetch(), Path(folder), port=port)
-        try:
-            node.start()
-            node.wait_ready()
-            crowds.load(Client(node.url))
-            with stage(node.url, node.url) as played:
-                played.serve()
-                crowd = played.accepted(crowds.mixed(TASKS, ITERATIONS))
-                played.release(crowd)
-                os.kill(node.pid, number)
-                node.stop()
-                node = EmbeddedNode(fetch(), Path(folder), port=port)
-                node.start()
-                node.wait_ready()
-                return _ended(played, crowd)
-        finally:
-            node.stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-faults-") as folder,
+        restarted_stage(Path(folder), crowds.mixed(TASKS, ITERATIONS), number) as (played, crowd),
+    ):
+        return _ended(played, crowd)
 
 
 def _lost_node() -> tuple[Counter[str], float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,14 +11,11 @@ from typing import Any
 
 import pytest
 
-from mlcommons_tasks.node.distribution import fetch
-from mlcommons_tasks.node.process import EmbeddedNode
 from tests import crowds
 from tests.clients import FINAL, TASKS, TRAIN, Client, as_envelope
 from tests.histories import TASK_INDEX, model_ids, stored_tasks
 from tests.services import wait_until
-from tests.stages import Stage, hold, proxied_stage, stage
-from tests.upstreams import free_port
+from tests.stages import Stage, hold, proxied_stage, restarted_stage
 
 pytestmark = pytest.mark.embedded
 
@@ -128,22 +124,6 @@ def test_an_index_that_is_deleted_again_and_again_is_made_right_each_time(played
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
 def test_the_only_node_starts_anew(tmp_path: Path, number: int) -> None:
     """Its data is kept: every task is COMPLETED once it is back, none twice, and nothing that was stored is lost."""
-    port = free_port()
-    node = EmbeddedNode(fetch(), tmp_path, port=port)
-    try:
-        node.start()
-        node.wait_ready()
-        crowds.load(Client(node.url))
-        with stage(node.url, node.url) as made:
-            made.serve()
-            crowd = made.accepted(crowds.mixed(MANY, ITERATIONS))
-            made.release(crowd)
-            os.kill(node.pid, number)
-            node.stop()
-            node = EmbeddedNode(fetch(), tmp_path, port=port)
-            node.start()
-            node.wait_ready()
-            assert made.ended(crowd) == {"COMPLETED": MANY}
-            assert made.client().ended(made.client().train_async(crowds.query(10)))["state"] == "COMPLETED"
-    finally:
-        node.stop()
+    with restarted_stage(tmp_path, crowds.mixed(MANY, ITERATIONS), number) as (made, crowd):
+        assert made.ended(crowd) == {"COMPLETED": MANY}
+        assert made.client().ended(made.client().train_async(crowds.query(10)))["state"] == "COMPLETED"
