@@ -221,7 +221,7 @@ def _service(settings: Settings, profile: Profile, clock: Clock, facts: ClusterF
     membership = Membership(registry.owner, traces, clock, settings.lease)
     cluster_tasks = ClusterTasks(registry, membership, traces, tasks, clock)
     pools = _pools(settings, is_checked=facts_are_known)
-    trainer = Trainer(sources.read, pools[0], pools[1])
+    trainer = Trainer(sources.read, pools[0], pools[1], settings.seed)
     dispatcher = Dispatcher(current, nodes, cluster_tasks.running, profile)
     queue = Queue(longest=settings.queue)
     runner = TaskRunner(

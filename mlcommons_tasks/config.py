@@ -66,6 +66,7 @@ class Settings:
         trainings: processes that train, per worker; with `dask` how many jobs a worker has there at the same time.
         dask: the address of the scheduler of a Dask cluster that trains and predicts, such as tcp://10.0.0.5:8786;
             without it processes on this machine do.
+        seed: what makes every training repeatable; without it each is another, as the plugin's are.
         queue: trainings that may wait for their turn, per worker; more are refused as the plugin refuses them.
         grace: seconds that trainings may take to end once the service is told to stop.
         lease: seconds after which the trainings of a process that says nothing any more are taken over by another.
@@ -97,6 +98,7 @@ class Settings:
     fast_lane: bool = True
     trainings: int = 2
     dask: str | None = None
+    seed: int | None = None
     queue: int = 10_000
     grace: float = 2.0
     lease: float = 15.0
@@ -109,8 +111,8 @@ class Settings:
         for name in ("workers", "threads", "trainings"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("wait", "queue", "grace"):
-            if not getattr(self, name) >= 0:
+        for name in ("wait", "queue", "grace", "seed"):
+            if not (getattr(self, name) or 0) >= 0:
                 raise SettingsError(f"{name} must not be negative, not {getattr(self, name):g}")
         if not SHORTEST_LEASE_S <= self.lease < math.inf:
             raise SettingsError(f"lease must be a number of seconds from {SHORTEST_LEASE_S:g}, not {self.lease:g}")
@@ -259,9 +261,9 @@ def _converted(variable: str, text: str, kind: Any) -> Any:
         if text.lower() in ("0", "false", "no", "off"):
             return False
         raise SettingsError(f"{variable} must be true or false, not {text}")
-    if kind in (int, float):
+    if kind in (int, float, int | None):
         try:
-            return kind(text)
+            return float(text) if kind is float else int(text)
         except ValueError:
             raise SettingsError(f"{variable} must be a number, not {text}") from None
     return Path(text).expanduser() if kind == Path | None else text

@@ -72,6 +72,7 @@ def test_every_field_has_a_variable() -> None:
         ("trainings", 0, "trainings must be at least 1"),
         ("wait", -0.1, "wait must not be negative"),
         ("wait", float("nan"), "wait must not be negative"),
+        ("seed", -1, "seed must not be negative"),
         ("timeout", 0, "timeout must be a number of seconds above 0"),
         ("timeout", float("inf"), "timeout must be"),
         ("timeout", float("nan"), "timeout must be"),
