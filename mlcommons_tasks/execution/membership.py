@@ -13,7 +13,7 @@ import time
 
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.errors import TaskPluginError
-from mlcommons_tasks.execution.registry import LEASE_S
+from mlcommons_tasks.execution.lease import LEASE_S
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore, owner_document
 from mlcommons_tasks.store.connection import until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, WRITE_DEADLINE_S

@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.cluster_task import Outcome
 from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.execution.lease import LEASE_S
 from mlcommons_tasks.execution.live import LiveTask
-from mlcommons_tasks.execution.registry import LEASE_S, Registry
+from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.rounds import Rounds, noted
 from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.states import OPEN_STATES, Stored

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import secrets
-import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlcommons_tasks.clock import Clock
-from mlcommons_tasks.cluster_task import FIRST_NUMBER, TRAIN_ACTION, ClusterTask, Outcome, Recipe, TaskId
+from mlcommons_tasks.cluster_task import TRAIN_ACTION, ClusterTask, Outcome, Recipe, TaskId
 from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.execution.lease import LEASE_S, Lease, new_owner
 from mlcommons_tasks.execution.live import LiveTask
+from mlcommons_tasks.execution.numbers import Numbers
+from mlcommons_tasks.execution.rounds import noted
 from mlcommons_tasks.store.batches import LINGER_S
-from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore, owner_document, task_document
+from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore, task_changes, task_document
 from mlcommons_tasks.store.connection import until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, WRITE_DEADLINE_S
 from mlcommons_tasks.task import TaskState
@@ -29,24 +29,21 @@ from mlcommons_tasks.task import TaskState
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5  #: how often this process looks for cancellations
-LEASE_S = 15.0  #: how long others believe that this process lives, unless they are told otherwise
-RENEWALS = 3.75  #: how often in that time it says so
 CLOSE_S = 5.0  #: how long the end waits for an OpenSearch that hangs
 AGAIN_S = 4.0  #: when what OpenSearch did not take is written once more
-EPOCH_IN_MILLIS = 1_767_225_600_000  #: 2026-01-01: numbers of tasks count milliseconds from here
 
 
 class Registry:
     """Every training of this process, from its request to its end."""
 
     def __init__(self, store: ClusterTaskStore, clock: Clock, lease_s: float = LEASE_S) -> None:
-        self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.owner = new_owner()
+        self.lease = Lease(self.owner, clock, lease_s)
         self._store = store
         self._clock = clock
-        self._salt = secrets.randbelow(1 << 10)  #: makes the numbers of two processes differ
+        self._numbers = Numbers()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._last_moment = 0
         self._live: dict[str, LiveTask] = {}
         self._announced: dict[str, ClusterTask] = {}  #: what others know, or will with the next write
         self._whole: dict[str, dict[str, Any]] = {}
@@ -55,9 +52,6 @@ class Registry:
         self._writing: set[str] = set()
         self._failed: set[str] = set()  #: what OpenSearch did not take
         self._again_at = 0.0  #: when that is written once more
-        self._lease_s = lease_s
-        self._lease_until = 0
-        self._renewed_at = time.monotonic()  #: when OpenSearch was last told that this process lives
         self._threads: list[threading.Thread] = []
         self._left: set[str] = set()  #: what is this process's by its documents, and nobody works on
         self._closing = threading.Event()
@@ -74,13 +68,10 @@ class Registry:
     ) -> LiveTask:
         """Take up a training that waits, or with no `ml_task_id` runs at once while its caller waits."""
         now = self._clock.now_in_millis()
-        with self._lock:
-            self._last_moment = max(self._last_moment + 1, now - EPOCH_IN_MILLIS)
-            number = FIRST_NUMBER + ((self._last_moment << 10 | self._salt) << 2)
         state = TaskState.CREATED if ml_task_id else TaskState.RUNNING
         live = LiveTask(
             ClusterTask(
-                id=TaskId(node, number),
+                id=TaskId(node, self._numbers.next(now)),
                 description=description,
                 headers=dict(headers),
                 start_time=now,
@@ -216,7 +207,7 @@ class Registry:
             threads = list(self._threads)
         for thread in threads:
             thread.join(CLOSE_S)
-        if self._lease_until:
+        if self.lease.was_taken:
             with self._lock:  # callers of some may wait still
                 left = [key for key, task in self._announced.items() if task.ml_task_id is None]
             with contextlib.suppress(TaskPluginError):
@@ -251,12 +242,7 @@ class Registry:
             self._part.pop(live.key, None)
             self._whole[live.key] = task_document(after, live.recipe)
             return True
-        document = task_document(after)
-        old = task_document(before)["task"]
-        new = document["task"]
-        fields = {name: new.get(name) for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
-        noted = self._part.setdefault(live.key, {"task": {}})
-        noted["task"].update(fields)
+        self._part.setdefault(live.key, {"task": {}})["task"].update(task_changes(before, after))
         return True
 
     def _start_threads(self) -> None:
@@ -280,12 +266,11 @@ class Registry:
                 whole, part, gone = self._whole, self._part, self._gone
                 self._whole, self._part, self._gone = {}, {}, set()
                 self._writing = set(whole) | set(part)
-                renews = self._lease_until - self.renew_s * 1000 < self._clock.now_in_millis()
-                if renews:
-                    whole[self.owner] = self._renewed()
+                if self.lease.is_short:
+                    whole[self.owner] = self.lease.renewed()
                 is_crowded = len(whole) + len(part) + len(gone) > 1
             written = False
-            with self._kept_going("what runs here could not be written for the other replicas"):
+            with noted(log, "what runs here could not be written for the other replicas"):
                 until_it_counts(
                     lambda whole=whole, part=part, gone=gone: self._attempt(whole, part, gone),  # type: ignore[misc]
                     deadline_s=WRITE_DEADLINE_S,
@@ -310,14 +295,10 @@ class Registry:
             whole.pop(key, None)
             part.pop(key, None)
         if renews := self.owner in whole:
-            whole[self.owner] = self._renewed()
+            whole[self.owner] = self.lease.renewed()
         self._store.write(whole, part, gone)
-        self._renewed_at = began if renews else self._renewed_at
-
-    @property
-    def renew_s(self) -> float:
-        """How often this process says that it lives: nobody takes anything over from one that did so just now."""
-        return self._lease_s / RENEWALS
+        if renews:
+            self.lease.told_at = began
 
     def _let_go_of_lost(self) -> set[str]:
         """Give up the trainings that others took over while this process could not say that it lives; return them.
@@ -325,7 +306,7 @@ class Registry:
         Raises:
             StoreUnavailable, UpstreamError: OpenSearch does not say whose they are.
         """
-        if time.monotonic() - self._renewed_at <= self._lease_s:
+        if not self.lease.may_be_over:
             return set()
         with self._lock:
             known = {key: self._live[key] for key in self._announced.keys() & self._live.keys()}
@@ -334,10 +315,6 @@ class Registry:
         for key in lost:
             self.lose(known[key])
         return lost
-
-    def _renewed(self) -> dict[str, Any]:
-        self._lease_until = self._clock.now_in_millis() + int(self._lease_s * 1000)
-        return owner_document(self.owner, self._lease_until)
 
     def _forget_ended(self) -> None:
         """Leave those to their documents whose end is written."""
@@ -361,7 +338,7 @@ class Registry:
         while True:
             with self._lock:
                 self._changed.wait_for(lambda: self._live or self._failed or self._closing.is_set())
-            if self._closing.wait(min(LOOK_S, self.renew_s / 2)):  # a training that is over by then is never announced
+            if self._closing.wait(min(LOOK_S, self.lease.renew_s / 2)):  # what is over by then is never announced
                 return
             with self._lock:
                 running = [live for live in self._live.values() if not live.snapshot().completed]
@@ -374,13 +351,13 @@ class Registry:
                         late = True
                     else:
                         late |= self._note_changes(live)
-                due = self._lease_until - (self._lease_s - self.renew_s) * 1000 < self._clock.now_in_millis()
-                if running and due:
-                    self._whole[self.owner] = self._renewed()
-                if late or (running and due):
+                if running and self.lease.is_due:
+                    self._whole[self.owner] = self.lease.renewed()
+                    late = True
+                if late:
                     self._changed.notify_all()
             if running:
-                with self._kept_going("cancellations of other replicas could not be read"):
+                with noted(log, "cancellations of other replicas could not be read"):
                     for key, moment in self._store.cancelled_of(self.owner).items():
                         self._cancel_if_here(key, moment)
 
@@ -389,12 +366,3 @@ class Registry:
             live = self._live.get(key)
         if live is not None:
             live.cancel(moment)
-
-    @contextlib.contextmanager
-    def _kept_going(self, problem: str) -> Iterator[None]:
-        try:
-            yield
-        except TaskPluginError as error:
-            log.warning("%s: %s", problem, error)
-        except Exception:
-            log.exception("%s", problem)

@@ -133,7 +133,7 @@ class TaskRunner:
                 self._registry.forget(live)
             raise
         stored = Stored(task_id, task, written, live, recipe.model_id)
-        if time.monotonic() - began > self._registry.renew_s:
+        if time.monotonic() - began > self._registry.lease.renew_s:
             self._states.end_if_nobody_has(stored, SLEPT)
         return stored
 

@@ -68,6 +68,12 @@ def task_document(task: ClusterTask, recipe: Recipe | None = None) -> dict[str, 
     return document
 
 
+def task_changes(before: ClusterTask, after: ClusterTask) -> dict[str, Any]:
+    """Return the fields of a document's task that an update has to write, None for one that is gone."""
+    old, new = before.source(), after.source()
+    return {name: new.get(name) for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+
+
 @dataclass(frozen=True)
 class Unfinished:
     """A training that has not ended, as it is stored: its document's id, and what the next write compares with."""

@@ -78,7 +78,7 @@ def test_what_was_lost_while_a_write_was_repeated_is_let_go(
     dead: House, heir: Heir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenSearch is away from one process only, for longer than a lease; its next attempt does not take it back."""
-    monkeypatch.setattr(dead.registry, "_lease_s", 0.05)
+    monkeypatch.setattr(dead.registry.lease, "length_s", 0.05)
     task_id = left_behind(dead)
     live = dead.runner._open[task_id][0].live
     tries = 0
@@ -89,7 +89,7 @@ def test_what_was_lost_while_a_write_was_repeated_is_let_go(
         if tries == 1:
             (training,) = heir.index.unfinished_of([dead.registry.owner], 9)
             heir.index.claim([training], "the heir")
-            dead.registry._renewed_at -= 60
+            dead.registry.lease.told_at -= 60
             raise StoreUnavailable("away")
 
     dead.index.writing = away

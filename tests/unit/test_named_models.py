@@ -46,7 +46,7 @@ def test_a_process_that_sleeps_while_it_stores_a_task(
 
     def sleep() -> None:
         assert heir.recovery._take_some({dead.registry.owner})
-        monkeypatch.setattr(dead.registry, "_lease_s", 0.001)
+        monkeypatch.setattr(dead.registry.lease, "length_s", 0.001)
         began = time.monotonic()
         wait_until(lambda: time.monotonic() - began > 0.01, deadline_s=PATIENCE_S, what="a lease's end")
 

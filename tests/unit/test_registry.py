@@ -270,7 +270,7 @@ def test_cancellations_that_cannot_be_read_are_read_later(
 
 def test_an_owner_says_that_it_lives_while_something_runs(replica: Replica) -> None:
     """Its lease is written with its first training, renewed, and taken away at the close."""
-    replica.registry._lease_s = 0.5
+    replica.registry.lease.length_s = 0.5
     replica.announced("ml-1")
     owner = replica.registry.owner
     first = replica.index.documents[owner]["lease_until"]

@@ -1,0 +1,69 @@
+"""The name of this process, and for how long the others believe that it lives: what it tells them, and when again.
+
+Pure but for the clocks: who writes it is not known here. What is told is a time by the clock, for others compare it
+with theirs; whether this process itself was heard of late is measured by a clock that nobody sets.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from typing import Any
+
+from mlcommons_tasks.clock import Clock
+from mlcommons_tasks.store.cluster_tasks import owner_document
+
+LEASE_S = 15.0  #: how long others believe that this process lives, unless they are told otherwise
+RENEWALS = 3.75  #: how often in that time it says so
+
+
+def new_owner() -> str:
+    """Return a name for this process that no other has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+class Lease:
+    """That of one process. Its threads keep each other out."""
+
+    def __init__(self, owner: str, clock: Clock, length_s: float = LEASE_S) -> None:
+        self.owner = owner
+        self.length_s = length_s
+        #: When OpenSearch was last told that this process lives, by `time.monotonic`.
+        self.told_at = time.monotonic()
+        self._clock = clock
+        self._until = 0
+
+    @property
+    def renew_s(self) -> float:
+        """How often this process says that it lives: nobody takes anything over from one that did so just now."""
+        return self.length_s / RENEWALS
+
+    @property
+    def was_taken(self) -> bool:
+        """Whether there was anything to say so for."""
+        return self._until > 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be renewed although nothing else is written."""
+        return self._ends_within(self.length_s - self.renew_s)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is to be renewed with what is written anyway."""
+        return self._ends_within(self.renew_s)
+
+    @property
+    def may_be_over(self) -> bool:
+        """Whether others may have taken this process for dead."""
+        return time.monotonic() - self.told_at > self.length_s
+
+    def renewed(self) -> dict[str, Any]:
+        """Begin anew; return what others are to be told."""
+        self._until = self._clock.now_in_millis() + int(self.length_s * 1000)
+        return owner_document(self.owner, self._until)
+
+    def _ends_within(self, seconds: float) -> bool:
+        return self._until - seconds * 1000 < self._clock.now_in_millis()
