@@ -8,6 +8,7 @@ import functools
 import json
 import math
 import random
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,3 +115,48 @@ def test_a_changed_model_is_never_more_than_an_error(algorithm: str) -> None:
             outcomes.add("predicted")
             assert isinstance(prediction, dict) or prediction.size == frame.size
     assert outcomes == ({"predicted"} if algorithm == "SAMPLE_ALGO" else {"predicted", "refused"})
+
+
+def model_of(algorithm: str, **changes: Any) -> bytes:
+    return json.dumps({**trained(algorithm)[0], **changes}).encode()
+
+
+@pytest.mark.parametrize("algorithm", ["KMEANS", "LINEAR_REGRESSION", "LOGISTIC_REGRESSION", "AD_LIBSVM"])
+def test_a_model_of_many_features_takes_little_memory(algorithm: str) -> None:
+    """A matrix of all rows and all features would be 1.6 GB; it is never there as a whole."""
+    names = ["b", *(f"f{i}" for i in range(4_999))]
+    zeros = [0.0] * len(names)
+    content = {
+        "KMEANS": model_of("KMEANS", features=names, centroids=[zeros]),
+        "LINEAR_REGRESSION": model_of("LINEAR_REGRESSION", features=names, weights=[[*zeros, 1.0]]),
+        "LOGISTIC_REGRESSION": model_of("LOGISTIC_REGRESSION", features=names, weights=[[*zeros, 1.0]] * 3),
+        "AD_LIBSVM": model_of(
+            "AD_LIBSVM", features=names, support_vectors=[zeros], coefficients=[1.0], kernel="LINEAR"
+        ),
+    }[algorithm]
+    tracemalloc.start()
+    try:
+        prediction = get_algorithm(algorithm).predict(content, frame_of({"b": [float(row) for row in range(40_000)]}))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(prediction, DataFrame)
+    assert prediction.size == 40_000
+    assert peak < 400e6
+
+
+def test_a_forest_of_many_columns_makes_no_room_for_rows_that_are_not_there() -> None:
+    """A thousand of them would be more than there is of memory."""
+    content = model_of(
+        "FIT_RCF", columns=20_000_000, shingle_size=1, number_of_trees=1, sample_size=2, output_after=1, rows=""
+    )
+    changed_state = json.loads(content)
+    changed_state["thresholder"]["last"] = None
+    tracemalloc.start()
+    try:
+        with pytest.raises((IllegalArgument, ServerError)):
+            get_algorithm("FIT_RCF").predict(json.dumps(changed_state).encode(), trained("FIT_RCF")[1])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e9

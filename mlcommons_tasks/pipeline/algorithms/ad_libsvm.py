@@ -126,7 +126,9 @@ def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = No
     require_rows(frame)
     _checked(parameters)
     model = load(content)
-    scores = model.scores(known_features(frame, model.features, output="EXPECTED", dense=False)).tolist()
+    scores: list[float] = []
+    for rows in known_features(frame, model.features, output="EXPECTED", dense=False):
+        scores += model.scores(rows).tolist()
     words = ["EXPECTED" if score > 0 else "ANOMALOUS" for score in scores]
     columns = (ColumnMeta("score", ColumnType.DOUBLE), ColumnMeta("anomaly_type", ColumnType.STRING))
     return DataFrame(columns, (array("d", scores), words), (ColumnType.DOUBLE, ColumnType.STRING), frame.size)

@@ -105,11 +105,13 @@ def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = No
     Raises IllegalArgument for an empty frame and for parameters out of bounds, which count for nothing else, and what
     `load` and `known_features` raise.
     """
+    import numpy as np
+
     require_rows(frame)
     _checked(parameters)
     model = load(content)
-    rows = known_features(frame, model.features, output="-1")
-    return _cluster_ids(_nearest(rows, model.centroids, model.distance_type))
+    parts = known_features(frame, model.features, output="-1")
+    return _cluster_ids(np.concatenate([_nearest(rows, model.centroids, model.distance_type) for rows in parts]))
 
 
 def train_and_predict(

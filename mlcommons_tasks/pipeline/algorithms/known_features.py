@@ -6,7 +6,7 @@ the `predict` of `KMeansModel`, `AbstractSGDModel` and `LibSVMAnomalyModel`. Kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mlcommons_tasks.data_frame import DataFrame
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+#: Numbers yielded at a time: 4 million float64 are 32 MB. A model may know many more features than a row has.
+_CHUNK_CELLS = 4_000_000
+
 
 def known_features(
     frame: DataFrame, features: Sequence[str], output: str, *, dense: bool = True
-) -> NDArray[np.float64]:
-    """Return a matrix (rows, features) in the model's order; a feature the frame has not is 0 in every row.
+) -> Iterator[NDArray[np.float64]]:
+    """Yield matrices (rows, features) in the model's order, some rows at a time.
+
+    A feature the frame has not is 0 in every row.
 
     `output` is how an example's output prints, for the errors, of which there are two where the model knows `dense`
     examples. Raises what `feature_matrix` raises, and
@@ -34,11 +39,14 @@ def known_features(
     places = {name: i for i, name in enumerate(names)}
     if not places.keys() & set(features):
         raise _no_known_feature(names, given[0].tolist(), output, dense=dense and len(names) == len(features))
-    rows = np.zeros((frame.size, len(features)))
-    for i, name in enumerate(features):
-        if name in places:
-            rows[:, i] = given[:, places[name]]
-    return rows
+    known = [(i, places[name]) for i, name in enumerate(features) if name in places]
+    step = max(1, _CHUNK_CELLS // len(features))
+    for start in range(0, frame.size, step):
+        part = given[start : start + step]
+        rows = np.zeros((len(part), len(features)))
+        for i, place in known:
+            rows[:, i] = part[:, place]
+        yield rows
 
 
 def _no_known_feature(names: list[str], values: list[float], output: str, *, dense: bool) -> IllegalArgument:

@@ -77,9 +77,11 @@ def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = No
     require_rows(frame)
     _checked(parameters)
     model = load(content)
-    scores = model.scores(known_features(frame, model.features, output="(DIM-0,NaN)"))
+    scores = array("d")
+    for rows in known_features(frame, model.features, output="(DIM-0,NaN)"):
+        scores.extend(model.scores(rows)[:, 0].tolist())
     column = ColumnMeta(model.outputs[0], ColumnType.DOUBLE)
-    return DataFrame((column,), (array("d", scores[:, 0].tolist()),), (ColumnType.DOUBLE,), frame.size)
+    return DataFrame((column,), (scores,), (ColumnType.DOUBLE,), frame.size)
 
 
 def load(content: bytes) -> linear_model.LinearModel:

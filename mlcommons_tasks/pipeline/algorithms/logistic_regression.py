@@ -84,11 +84,11 @@ def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = No
     require_rows(frame)
     _checked(parameters)
     model = load(content)
-    rows = known_features(frame, model.features, output="LABEL##UNKNOWN")
     step = max(1, _CHUNK_CELLS // len(model.outputs))
     words: list[str] = []
-    for start in range(0, len(rows), step):
-        words += _words(model, rows[start : start + step])
+    for rows in known_features(frame, model.features, output="LABEL##UNKNOWN"):
+        for start in range(0, len(rows), step):
+            words += _words(model, rows[start : start + step])
     return DataFrame((ColumnMeta("result", ColumnType.STRING),), (words,), (ColumnType.STRING,), frame.size)
 
 

@@ -26,6 +26,9 @@ from mlcommons_tasks.pipeline.algorithms.thresholder import Anomaly, Corrector, 
 if TYPE_CHECKING:
     from mlcommons_tasks.pipeline.algorithms.random_cut_forest import Rows
 
+#: Room for numbers that is made before there is a row.
+_FIRST_CELLS = 1_000_000
+
 
 class ThresholdedForest:
     """Scores and grades rows one after the other, each before it is taken in."""
@@ -46,7 +49,7 @@ class ThresholdedForest:
             self.forest.attribution,
             self._impute,
         )
-        self._rows = _zeros(1024, options.width)
+        self._rows = _zeros(max(1, min(1024, _FIRST_CELLS // options.width)), options.width)
 
     def process(self, point: Sequence[float]) -> tuple[float, float]:
         """Return the score and the grade of a row, or of a whole shingle that stands for it, and take the row in.
