@@ -52,11 +52,6 @@ class Both:
 
 
 @pytest.fixture(scope="module")
-def ours(embedded_service: Service) -> Client:
-    return Client(embedded_service.url)
-
-
-@pytest.fixture(scope="module")
 def theirs(embedded_service: Service) -> Client:
     return Client(embedded_service.opensearch_url)
 

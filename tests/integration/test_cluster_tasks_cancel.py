@@ -23,18 +23,13 @@ from tests.native_tasks import (
     trainings,
     waiting_training,
 )
-from tests.services import Service, service, wait_until
+from tests.services import service, wait_until
 
 pytestmark = pytest.mark.embedded
 
 ACTION = "cluster:admin/opensearch/ml/train"
 STOPS_S = 2.0  #: a cancelled training has so long to end
 AT_ONCE = 36
-
-
-@pytest.fixture(scope="module")
-def ours(embedded_service: Service) -> Client:
-    return Client(embedded_service.url)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.native_tasks import (
     trainings,
     waiting_training,
 )
-from tests.services import Service, service, wait_until
+from tests.services import service, wait_until
 
 pytestmark = pytest.mark.embedded
 
@@ -38,11 +38,6 @@ class Over:
     task_id: str
     ml_task_id: str
     ml_task: dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def ours(embedded_service: Service) -> Client:
-    return Client(embedded_service.url)
 
 
 def ended(client: Client, state: str) -> Over:

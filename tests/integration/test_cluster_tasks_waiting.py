@@ -18,16 +18,11 @@ from tests.native_tasks import (
     trainings,
     waiting_training,
 )
-from tests.services import Service, wait_until
+from tests.services import wait_until
 
 pytestmark = pytest.mark.embedded
 
 SHORT_ITERATIONS = 60_000  #: of `long_body`: seconds
-
-
-@pytest.fixture(scope="module")
-def ours(embedded_service: Service) -> Client:
-    return Client(embedded_service.url)
 
 
 def test_waiting_for_both_kinds(ours: Client) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -40,12 +43,12 @@ def failed(*flags: str, timeout_s: float = AT_ONCE_S, **environment: str) -> str
     return said
 
 
-def test_a_missing_opensearch_is_named_at_once_and_waited_for() -> None:
-    """The first line comes long before the wait is over, the last one then, with what to do and code 2."""
-    url = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "mlcommons_tasks", "serve", "--port", "0", "--opensearch", url, "--wait", "6"]
+@contextlib.contextmanager
+def patient(opensearch: str, wait_s: int) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
+    """Start a service that waits for an OpenSearch; give the process, what it prints and what it logs."""
+    command = [sys.executable, "-m", "mlcommons_tasks", "serve", "--port", "0"]
     with subprocess.Popen(
-        command,
+        [*command, "--opensearch", opensearch, "--wait", str(wait_s)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -54,12 +57,19 @@ def test_a_missing_opensearch_is_named_at_once_and_waited_for() -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        first = process.stderr.readline()
+        yield process, process.stdout, process.stderr
+
+
+def test_a_missing_opensearch_is_named_at_once_and_waited_for() -> None:
+    """The first line comes long before the wait is over, the last one then, with what to do and code 2."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with patient(url, 6) as (process, said, log):
+        first = log.readline()
         told = time.monotonic()
         assert process.poll() is None
-        rest = process.stderr.read()
+        rest = log.read()
         waited = time.monotonic() - told
-        assert process.stdout.read() == ""
+        assert said.read() == ""
     assert f"no OpenSearch at {url} yet, waiting up to 6 s for it" in first
     assert "Connection refused" in first
     assert waited > 3, f"said only {waited:.1f} s before the end"
@@ -72,21 +82,11 @@ def test_a_missing_opensearch_is_named_at_once_and_waited_for() -> None:
 def test_an_opensearch_that_comes_late_is_served() -> None:
     """Within the wait it may still start."""
     port = free_port()
-    command = [sys.executable, "-m", "mlcommons_tasks", "serve", "--port", "0", "--wait", "60"]
-    with subprocess.Popen(
-        [*command, "--opensearch", f"http://127.0.0.1:{port}"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=clean_environment(),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with patient(f"http://127.0.0.1:{port}", 60) as (process, said, log):
         try:
-            assert "waiting up to 60 s" in process.stderr.readline()
+            assert "waiting up to 60 s" in log.readline()
             with osmem(port):
-                assert json.loads(process.stdout.readline())["opensearch"]["kind"] == "url"
+                assert json.loads(said.readline())["opensearch"]["kind"] == "url"
                 process.terminate()
                 assert process.wait(15) == 0
         finally:
