@@ -69,9 +69,9 @@ def frame_body(rows: int) -> bytes:
     metas = [{"name": name, "column_type": "DOUBLE"} for name in ("x", "y")]
     frame = {"column_metas": metas, "rows": []}
     text = json.dumps({"parameters": PARAMETERS, "input_data": frame}, separators=(",", ":"))
+    cell = '{{"column_type":"DOUBLE","value":{:.6f}}}'.format
     cells = ",".join(
-        '{"values":[{"column_type":"DOUBLE","value":%.6f},{"column_type":"DOUBLE","value":%.6f}]}'
-        % (chance.gauss(10 * (n % 3), 1), chance.gauss(-10 * (n % 3), 1))
+        f'{{"values":[{cell(chance.gauss(10 * (n % 3), 1))},{cell(chance.gauss(-10 * (n % 3), 1))}]}}'
         for n in range(rows)
     )
     return text.replace('"rows":[]', f'"rows":[{cells}]').encode()
