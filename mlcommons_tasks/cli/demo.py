@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,11 +116,22 @@ class Story:
         with self.step(f"follow task {task_id} to its end"):
             task = self._follow(client, task_id)
         self._show(f"GET /_plugins/_ml/tasks/{task_id}", task)
+        if task["state"] == "COMPLETED":
+            self._predict(client, task["model_id"], query)
         search = {"query": {"term": {"function_name": "KMEANS"}}}
         with self.step("search for the tasks of KMEANS"):
             found = client.send("POST", "/_plugins/_ml/tasks/_search", search)
         self._show(f"POST /_plugins/_ml/tasks/_search {json.dumps(search)}", found)
         return str(task["state"])
+
+    def _predict(self, client: Client, model_id: str, query: dict[str, Any]) -> None:
+        path = f"/_plugins/_ml/models/{model_id}/_predict"
+        with self.step("predict the cluster of each flower"):
+            said = client.send("POST", path, {"input_index": ["iris"], "input_query": query})
+        rows = said["prediction_result"]["rows"]
+        clusters = Counter(row["values"][0]["value"] for row in rows)
+        told = ", ".join(f"{count} in cluster {cluster}" for cluster, count in sorted(clusters.items()))
+        self._console.print(f"[bold]POST {path}[/]\n{told}")
 
     def show_times(self) -> None:
         """Print how long each step took."""
