@@ -20,7 +20,9 @@ from mlcommons_tasks.wire.model_content import StoredModel
 from mlcommons_tasks.wire.prediction import compact_prediction, prediction_body
 
 NOT_FOUND = 404
-JAVA = "rO0"  #: how serialized Java starts, as base64
+#: How every content of ours starts, as base64 of `{"algorithm"`. The plugin's is serialized Java or, of forests,
+#: protostuff, which has no beginning of its own.
+OURS = "eyJhbGdvcml0aG0i"
 
 
 def prediction_reply(found: Prediction) -> Response:
@@ -30,7 +32,7 @@ def prediction_reply(found: Prediction) -> Response:
 
 def is_foreign(model: StoredModel) -> bool:
     """Say whether only the plugin itself can predict with a model: it trained it, or nobody emulates what it does."""
-    return model.algorithm.value not in ALGORITHMS or str(model.fields.get("model_content")).startswith(JAVA)
+    return model.algorithm.value not in ALGORITHMS or not str(model.fields.get("model_content")).startswith(OURS)
 
 
 def predict_blueprint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from mlcommons_tasks.pipeline.algorithms import ALGORITHMS, TOGETHER
 from tests.algorithms import kmeans_cases, linear_cases, rcf_cases, svm_cases
 from tests.algorithms.plugin_results import Case, Columns, asked, body_of, recorded
 from tests.clients import MODELS, NOBODY, Client, as_envelope
-from tests.services import Service, service
+from tests.services import Service, plugin_node, service
 
 ML = "/_plugins/_ml"
 
@@ -49,6 +50,16 @@ EACH = {
 @pytest.fixture
 def client(embedded_service: Service) -> Client:
     return Client(embedded_service.url)
+
+
+@pytest.fixture(scope="module")
+def both_sides() -> Iterator[tuple[Client, Client]]:
+    """A service over a node with the real plugin, and the plugin."""
+    with plugin_node() as node:
+        theirs = Client(str(node.ready["url"]))
+        theirs.ok("PUT", "/_cluster/settings", {"persistent": {"plugins.ml_commons.only_run_on_ml_node": False}})
+        with service("--opensearch", theirs.url) as running:
+            yield Client(running.url), theirs
 
 
 def relabelled(labels: list[int]) -> list[int]:
@@ -191,3 +202,18 @@ def test_other_services_predict_with_the_models(embedded_service: Service) -> No
             for _ in range(3):
                 assert predicted(second, EACH[algorithm], model_id) == prediction
         assert "Traceback" not in other.log.read_text()
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("algorithm", ["KMEANS", "BATCH_RCF", "FIT_RCF", "LINEAR_REGRESSION"])
+def test_a_model_of_the_plugin_is_asked_of_the_plugin(both_sides: tuple[Client, Client], algorithm: str) -> None:
+    """Where it is there, each model is asked of who trained it, by both routes, at the service's URL."""
+    ours, theirs = both_sides
+    case, name = EACH[algorithm], algorithm.lower()
+    model_id = trained(theirs, case)
+    for route in (f"{ML}/_predict/{name}/{model_id}", f"{MODELS}/{model_id}/_predict"):
+        here, there = (client.send("POST", route, predict_body(case)) for client in both_sides)
+        assert (here.status, here.payload) == (there.status, there.payload)
+        assert here.status == 200
+    own = trained(ours, case)
+    assert len(predicted(ours, case, own)["prediction_result"]["rows"]) > 0
