@@ -110,7 +110,9 @@ class Calls:
             if frame.size and ml_input.parameters is not None and ml_input.function_name != model.algorithm.value:
                 raise IllegalArgument(f"Unsupported algorithm: {model.algorithm.value}")
             content = model.content() if frame.size else b""
-            return self._trainer.predict(model.algorithm, content, ml_input.parameters, frame, live)
+            found = self._trainer.predict(model.algorithm, content, ml_input.parameters, frame, live)
+            live.cancellation.check()
+            return found
 
     def train_and_predict(
         self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]
@@ -120,7 +122,9 @@ class Calls:
             node = self._dispatcher.next_worker_node()
             with self._live(TRAIN_PREDICT_ACTION, node, ml_input, task_headers) as live:
                 frame = self._read(live, ml_input, {**caller, **task_headers})
-                return self._trainer.fit_and_predict(ml_input, frame, live)
+                found = self._trainer.fit_and_predict(ml_input, frame, live)
+                live.cancellation.check()
+                return found
 
     @contextlib.contextmanager
     def _live(self, action: str, node: str, ml_input: MLInput, headers: Mapping[str, str]) -> Iterator[LiveTask]:

@@ -99,22 +99,26 @@ def test_the_plugins_statistics_count_what_the_plugin_did(both: Both) -> None:
     assert stats["nodes"]
 
 
-def test_the_plugin_refuses_to_predict_with_a_model_of_ours(both: Both) -> None:
-    """Predictions are the plugin's, and models of ours are none of its own: that is an error, and one at once."""
-    model_id = both.ours.ok("POST", TRAIN, rows_body())["model_id"]
+def test_each_predicts_with_its_own_models(both: Both) -> None:
+    """At the service's URL both do; the plugin itself cannot read a model of ours, and says so at once."""
     body = {name: part for name, part in rows_body().items() if name == "input_data"}
-    answer = both.ours.send("POST", f"/_plugins/_ml/_predict/kmeans/{model_id}", body)
+    for trainer in (both.ours, both.theirs):
+        model_id = trainer.ok("POST", TRAIN, rows_body(centroids=1))["model_id"]
+        found = both.ours.ok("POST", f"/_plugins/_ml/_predict/kmeans/{model_id}", body)
+        assert {row["values"][0]["value"] for row in found["prediction_result"]["rows"]} == {0}
+    model_id = both.ours.ok("POST", TRAIN, rows_body())["model_id"]
+    answer = both.theirs.send("POST", f"/_plugins/_ml/_predict/kmeans/{model_id}", body)
     assert answer.status >= 400
     assert answer.body["status"] == answer.status
-    print(answer.payload)
 
 
-def test_an_algorithm_that_is_not_emulated_is_trained_by_the_plugin(both: Both) -> None:
-    """A training of another algorithm at the service's URL is the plugin's own, body and all."""
-    body = {**rows_body(), "parameters": {"target": rows_body()["input_data"]["column_metas"][0]["name"]}}
-    answer = both.ours.ok("POST", "/_plugins/_ml/_train/linear_regression", body)
-    assert answer["status"] == "COMPLETED"
-    assert content_of(both.theirs, answer["model_id"]).startswith(b"\xac\xed")
+@pytest.mark.parametrize("route", ["_train", "_train_predict"])
+def test_what_is_not_emulated_is_left_to_the_plugin(both: Both, route: str) -> None:
+    """It answers itself, the address of its class loader and all."""
+    path, body = f"/_plugins/_ml/{route}/local_sample_calculator", {"input_data": rows_body()["input_data"]}
+    forwarded, direct = both.ours.send("POST", path, body), both.theirs.send("POST", path, body)
+    assert (forwarded.status, forwarded.payload) == (direct.status, direct.payload)
+    assert b"URLClassLoader" in forwarded.payload
 
 
 def test_settings_are_the_clusters_and_count_here_too(both: Both) -> None:
