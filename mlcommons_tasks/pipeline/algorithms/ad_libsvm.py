@@ -12,7 +12,6 @@ shortest that read back the same, and `rho` may be `"NaN"` or `"Infinity"`.
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from array import array
@@ -23,8 +22,17 @@ from typing import TYPE_CHECKING, Any
 from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame
 from mlcommons_tasks.errors import IllegalArgument
-from mlcommons_tasks.java import java_repr
 from mlcommons_tasks.pipeline.algorithms.known_features import known_features
+from mlcommons_tasks.pipeline.algorithms.model_json import (
+    RUNAWAYS,
+    are_names,
+    dump_model,
+    is_number,
+    is_written,
+    load_model,
+    written,
+    wrong_model,
+)
 from mlcommons_tasks.pipeline.data_frame import feature_matrix, require_rows
 
 if TYPE_CHECKING:
@@ -37,7 +45,6 @@ if TYPE_CHECKING:
 Parameters = Mapping[str, Any]
 
 DEFAULTS: Parameters = {"kernel": "RBF", "gamma": 1.0, "nu": 0.1, "coeff": 0.0, "degree": 3}
-FORMAT_VERSION = 1
 #: scikit-learn's name of each kernel
 _KERNELS = {"LINEAR": "linear", "POLY": "poly", "RBF": "rbf", "SIGMOID": "sigmoid"}
 _TOLERANCE = 1e-3
@@ -46,7 +53,6 @@ _CACHE_MB = 200
 _MOST_ROUNDS = 10_000_000
 #: Kernel values held at a time: 4 million float64 are 32 MB.
 _CHUNK_CELLS = 4_000_000
-_RUNAWAYS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _NUMBERS = ("gamma", "coeff")
 
 
@@ -138,13 +144,10 @@ def load(content: bytes) -> SvmModel:
     """Read a model's content; IllegalArgument for anything but a complete AD_LIBSVM model of our version."""
     import numpy as np
 
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise IllegalArgument("The content is not a AD_LIBSVM model: no JSON") from error
+    body = load_model("AD_LIBSVM", content)
     problem = _problem(body)
     if problem is not None:
-        raise IllegalArgument(f"The content is not a AD_LIBSVM model: {problem}")
+        raise wrong_model("AD_LIBSVM", problem)
     vectors = np.array(body["support_vectors"], dtype=np.float64).reshape(-1, len(body["features"]))
     return SvmModel(
         features=tuple(body["features"]),
@@ -154,7 +157,7 @@ def load(content: bytes) -> SvmModel:
         degree=body["degree"],
         vectors=vectors,
         coefficients=np.array(body["coefficients"], dtype=np.float64),
-        rho=float(_RUNAWAYS.get(body["rho"], body["rho"])),
+        rho=float(RUNAWAYS.get(body["rho"], body["rho"])),
     )
 
 
@@ -205,9 +208,7 @@ def _solved(rows: Matrix, settings: Parameters) -> tuple[Matrix, Matrix, float]:
 
 
 def _dump(model: SvmModel) -> bytes:
-    body = {
-        "algorithm": "AD_LIBSVM",
-        "version": FORMAT_VERSION,
+    fields = {
         "features": list(model.features),
         "kernel": model.kernel,
         "gamma": model.gamma,
@@ -215,22 +216,20 @@ def _dump(model: SvmModel) -> bytes:
         "degree": model.degree,
         "support_vectors": model.vectors.tolist(),
         "coefficients": model.coefficients.tolist(),
-        "rho": model.rho if math.isfinite(model.rho) else java_repr(model.rho),
+        "rho": written(model.rho),
     }
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return dump_model("AD_LIBSVM", fields)
 
 
 def _problem(body: Any) -> str | None:
     """Return what is wrong with a model's JSON, None if nothing is."""
-    if not isinstance(body, dict) or body.get("algorithm") != "AD_LIBSVM" or body.get("version") != FORMAT_VERSION:
-        return f"algorithm AD_LIBSVM and version {FORMAT_VERSION} expected"
     features: Any = body.get("features")
-    if not (isinstance(features, list) and features and all(isinstance(name, str) for name in features)):
+    if not are_names(features):
         return "features must be names"
     if not isinstance(body.get("kernel"), str) or body["kernel"] not in _KERNELS:
         return "unknown kernel"
     rho = body.get("rho")
-    if not (all(_is_finite(body.get(name)) for name in _NUMBERS) and (_is_finite(rho) or _is_runaway(rho))):
+    if not (all(is_number(body.get(name)) for name in _NUMBERS) and is_written(rho)):
         return "gamma, coeff and rho must be numbers"
     if type(body.get("degree")) is not int or abs(body["degree"]) >= 2**31:
         return "degree must be a whole number"
@@ -241,16 +240,8 @@ def _vectors_problem(vectors: Any, coefficients: Any, width: int) -> str | None:
     if not (isinstance(vectors, list) and isinstance(coefficients, list) and len(vectors) == len(coefficients)):
         return "a coefficient for each support vector expected"
     for vector in (*vectors, coefficients):
-        if not (isinstance(vector, list) and all(map(_is_finite, vector))):
+        if not (isinstance(vector, list) and all(map(is_number, vector))):
             return "support vectors and coefficients are finite numbers"
     if any(len(vector) != width for vector in vectors):
         return "a support vector has a number for each feature"
     return None
-
-
-def _is_finite(value: Any) -> bool:
-    return math.isfinite(value) if type(value) is float else type(value) is int and abs(value) < 2**1023
-
-
-def _is_runaway(value: Any) -> bool:
-    return type(value) is str and value in _RUNAWAYS

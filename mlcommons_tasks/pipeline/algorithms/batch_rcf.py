@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame
 from mlcommons_tasks.errors import ServerError
+from mlcommons_tasks.pipeline.algorithms.model_json import wrong_model
 from mlcommons_tasks.pipeline.algorithms.random_cut_forest import (
     STEP,
     Forest,
@@ -24,7 +25,6 @@ from mlcommons_tasks.pipeline.algorithms.random_cut_forest import (
     load,
     new_seed,
     rows_of,
-    wrong_model,
 )
 from mlcommons_tasks.pipeline.data_frame import require_rows
 

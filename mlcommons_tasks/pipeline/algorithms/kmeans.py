@@ -11,7 +11,6 @@ centroid `i` is `ClusterID` `i`, features are sorted by name, floats are the sho
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame
 from mlcommons_tasks.errors import IllegalArgument, ServerError
 from mlcommons_tasks.pipeline.algorithms.known_features import known_features
+from mlcommons_tasks.pipeline.algorithms.model_json import are_names, dump_model, is_number, load_model, wrong_model
 from mlcommons_tasks.pipeline.data_frame import feature_matrix, require_rows
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ Parameters = Mapping[str, Any]
 DEFAULT_CENTROIDS = 2
 DEFAULT_ITERATIONS = 10
 DEFAULT_DISTANCE_TYPE = "EUCLIDEAN"
-FORMAT_VERSION = 1
 #: scipy's name of each distance
 _METRICS = {"EUCLIDEAN": "euclidean", "COSINE": "cosine", "L1": "cityblock"}
 #: Distances held at a time: 4 million float64 are 32 MB.
@@ -130,13 +129,10 @@ def load(content: bytes) -> KMeansModel:
     """Read a model's content; IllegalArgument for anything but a complete KMEANS model of our version."""
     import numpy as np
 
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise IllegalArgument("The content is not a KMEANS model: no JSON") from error
+    body = load_model("KMEANS", content)
     problem = _problem(body)
     if problem is not None:
-        raise IllegalArgument(f"The content is not a KMEANS model: {problem}")
+        raise wrong_model("KMEANS", problem)
     centroids = np.array(body["centroids"], dtype=np.float64).reshape(len(body["centroids"]), len(body["features"]))
     return KMeansModel(tuple(body["features"]), body["distance_type"], centroids)
 
@@ -197,35 +193,27 @@ def _means(rows: Matrix, labels: Labels, clusters: int) -> Matrix:
 
 
 def _dump(model: KMeansModel) -> bytes:
-    body = {
-        "algorithm": "KMEANS",
-        "version": FORMAT_VERSION,
+    fields = {
         "features": list(model.features),
         "distance_type": model.distance_type,
         "centroids": model.centroids.tolist(),
     }
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return dump_model("KMEANS", fields)
 
 
 def _problem(body: Any) -> str | None:
     """Return what is wrong with a model's JSON, None if nothing is."""
-    if not isinstance(body, dict) or body.get("algorithm") != "KMEANS" or body.get("version") != FORMAT_VERSION:
-        return f"algorithm KMEANS and version {FORMAT_VERSION} expected"
     features, centroids = body.get("features"), body.get("centroids")
-    if not (isinstance(features, list) and features and all(isinstance(name, str) for name in features)):
+    if not are_names(features):
         return "features must be names"
     if not isinstance(body.get("distance_type"), str) or body["distance_type"] not in _METRICS:
         return "unknown distance_type"
     if not (isinstance(centroids, list) and centroids):
         return "no centroids"
     for centroid in centroids:
-        if not isinstance(centroid, list) or len(centroid) != len(features) or not all(map(_is_finite, centroid)):
+        if not isinstance(centroid, list) or len(centroid) != len(features) or not all(map(is_number, centroid)):
             return "a centroid is a finite number for each feature"
     return None
-
-
-def _is_finite(value: Any) -> bool:
-    return math.isfinite(value) if type(value) is float else type(value) is int and abs(value) < 2**1023
 
 
 def _no_cluster() -> ServerError:

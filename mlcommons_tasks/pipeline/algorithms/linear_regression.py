@@ -16,6 +16,7 @@ from mlcommons_tasks.errors import IllegalArgument
 from mlcommons_tasks.pipeline.algorithms import linear_model
 from mlcommons_tasks.pipeline.algorithms.gradient_descent import descend, descent_of
 from mlcommons_tasks.pipeline.algorithms.known_features import known_features
+from mlcommons_tasks.pipeline.algorithms.model_json import wrong_model
 from mlcommons_tasks.pipeline.algorithms.target_column import split_numbers
 from mlcommons_tasks.pipeline.data_frame import feature_matrix, require_rows
 
@@ -88,7 +89,7 @@ def load(content: bytes) -> linear_model.LinearModel:
     """Read a model's content; IllegalArgument for anything but a complete LINEAR_REGRESSION model."""
     model = linear_model.load(NAME, tuple(_SLOPES), content)
     if len(model.outputs) != 1:
-        raise IllegalArgument(f"The content is not a {NAME} model: one output expected")
+        raise wrong_model(NAME, "one output expected")
     return model
 
 

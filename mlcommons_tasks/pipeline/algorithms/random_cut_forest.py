@@ -8,7 +8,6 @@ row. A forest's own state is never read back: its trees point into each other, a
 from __future__ import annotations
 
 import base64
-import json
 import math
 import secrets
 import struct
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.data_frame import NUMERIC, DataFrame
 from mlcommons_tasks.errors import IllegalArgument, ServerError
+from mlcommons_tasks.pipeline.algorithms.model_json import dump_model, load_model, wrong_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 #: Rows between two looks at `cancelled` and two words of `progress`: about a hundredth of a second.
 STEP = 256
-FORMAT_VERSION = 1
 #: What the trees of a forest may take; the plugin's node would run out of heap, we must not.
 _MAX_FOREST_BYTES = 400_000_000
 #: The point store of a smaller sample cannot grow by a tenth: it is full with the first rows that differ.
@@ -252,9 +251,7 @@ def rows_of(frame: DataFrame) -> Rows:
 
 def dump(name: str, options: ForestOptions, seed: int, rows: Rows, **more: Any) -> bytes:
     """Write a model: the forest's options, its seed, the rows it was fed, and what else the algorithm keeps."""
-    body = {
-        "algorithm": name,
-        "version": FORMAT_VERSION,
+    fields = {
         "number_of_trees": options.number_of_trees,
         "sample_size": options.sample_size,
         "output_after": options.output_after,
@@ -265,7 +262,7 @@ def dump(name: str, options: ForestOptions, seed: int, rows: Rows, **more: Any) 
         "rows": base64.b64encode(rows.astype("<f4").tobytes()).decode(),
         **more,
     }
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return dump_model(name, fields)
 
 
 def load(name: str, content: bytes, accept_fraction: Callable[[int, int], float]) -> tuple[Any, ForestOptions, Rows]:
@@ -276,12 +273,7 @@ def load(name: str, content: bytes, accept_fraction: Callable[[int, int], float]
     """
     import numpy as np
 
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise wrong_model(name, "no JSON") from error
-    if not isinstance(body, dict) or body.get("algorithm") != name or body.get("version") != FORMAT_VERSION:
-        raise wrong_model(name, f"algorithm {name} and version {FORMAT_VERSION} expected")
+    body = load_model(name, content)
     for field in ("number_of_trees", "sample_size", "output_after", "shingle_size", "columns"):
         if type(body.get(field)) is not int or not 0 < body[field] < _INT:
             raise wrong_model(name, f"{field} must be a positive number")
@@ -317,11 +309,6 @@ def load(name: str, content: bytes, accept_fraction: Callable[[int, int], float]
 def is_finite(value: Any) -> bool:
     """Return whether a JSON value is a number that a double can hold."""
     return type(value) in (int, float) and abs(value) < 1e300  # NaN and infinite ones are not below
-
-
-def wrong_model(name: str, problem: str) -> IllegalArgument:
-    """Return the complaint about a model's content."""
-    return IllegalArgument(f"The content is not a {name} model: {problem}")
 
 
 def _cut_failed() -> ServerError:

@@ -10,13 +10,13 @@ Model content is UTF-8 JSON with sorted keys and no white space:
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlcommons_tasks.data_frame import NUMERIC, ColumnMeta, ColumnType, DataFrame
 from mlcommons_tasks.errors import IllegalArgument, ServerError
+from mlcommons_tasks.pipeline.algorithms.model_json import dump_model, load_model, wrong_model
 from mlcommons_tasks.pipeline.algorithms.summarizer import Distance, Floats, l1_distance, l2_distance, summarize
 from mlcommons_tasks.pipeline.data_frame import require_rows
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 NAME = "RCF_SUMMARIZE"
 DEFAULT_MAX_K = 10
 DEFAULT_DISTANCE_TYPE = "L2"
-FORMAT_VERSION = 1
 _MAX_SUMMARY = 100
 _MAX_FLOAT = 3.5e38
 #: Distances held at a time: 2 million float64 are 16 MB.
@@ -68,8 +67,7 @@ def train(
         cancelled=cancelled,
         progress=progress,
     )
-    body = {"algorithm": NAME, "version": FORMAT_VERSION, "centers": centers.tolist()}
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return dump_model(NAME, {"centers": centers.tolist()})
 
 
 def predict(content: bytes, frame: DataFrame, parameters: Parameters | None = None) -> DataFrame:
@@ -157,25 +155,16 @@ def _load(content: bytes) -> Floats:
     """Return a model's centres, (centres, columns); IllegalArgument for anything else."""
     import numpy as np
 
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _wrong_model("no JSON") from error
-    if not isinstance(body, dict) or body.get("algorithm") != NAME or body.get("version") != FORMAT_VERSION:
-        raise _wrong_model(f"algorithm {NAME} and version {FORMAT_VERSION} expected")
+    body = load_model(NAME, content)
     centers = body.get("centers")
     if not isinstance(centers, list) or not 0 < len(centers) < _MAX_SUMMARY:
-        raise _wrong_model("no centers")
+        raise wrong_model(NAME, "no centers")
     for center in centers:
         if not isinstance(center, list) or not isinstance(centers[0], list) or len(center) != len(centers[0]):
-            raise _wrong_model("centers are not of one length")
+            raise wrong_model(NAME, "centers are not of one length")
         if not all(type(number) in (int, float) and abs(number) < _MAX_FLOAT for number in center):
-            raise _wrong_model("a center must be numbers")
+            raise wrong_model(NAME, "a center must be numbers")
     return np.array(centers, dtype=np.float64).reshape(len(centers), -1).astype(np.float32)
-
-
-def _wrong_model(problem: str) -> IllegalArgument:
-    return IllegalArgument(f"The content is not a {NAME} model: {problem}")
 
 
 def _out_of_bounds(length: int) -> ServerError:

@@ -6,12 +6,12 @@ space: `{"algorithm":"SAMPLE_ALGO","sample_param":-1,"version":1}`. A prediction
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.pipeline.algorithms.model_json import dump_model
 from mlcommons_tasks.pipeline.algorithms.target_column import require_numbers
 from mlcommons_tasks.pipeline.data_frame import require_rows
 
@@ -19,7 +19,6 @@ from mlcommons_tasks.pipeline.data_frame import require_rows
 Parameters = Mapping[str, Any]
 
 DEFAULT_SAMPLE_PARAM = -1
-FORMAT_VERSION = 1
 
 
 def train(
@@ -33,12 +32,7 @@ def train(
     """Return a model's content, whatever the rows; IllegalArgument for an empty frame and without `parameters`."""
     require_rows(frame)
     given = _required(parameters)
-    body = {
-        "algorithm": "SAMPLE_ALGO",
-        "version": FORMAT_VERSION,
-        "sample_param": given.get("sample_param", DEFAULT_SAMPLE_PARAM),
-    }
-    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return dump_model("SAMPLE_ALGO", {"sample_param": given.get("sample_param", DEFAULT_SAMPLE_PARAM)})
 
 
 def predict(

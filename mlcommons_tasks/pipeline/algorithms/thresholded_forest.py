@@ -13,13 +13,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlcommons_tasks.errors import IllegalArgument, ServerError
+from mlcommons_tasks.pipeline.algorithms.model_json import wrong_model
 from mlcommons_tasks.pipeline.algorithms.random_cut_forest import (
     Forest,
     ForestOptions,
     dump,
     is_finite,
     load,
-    wrong_model,
 )
 from mlcommons_tasks.pipeline.algorithms.thresholder import Anomaly, Corrector, Deviation, Point, Thresholder
 
