@@ -52,6 +52,11 @@ class Queue:
             f" active threads = {self.at_once}, queued tasks = {self._longest}, completed tasks = {done}]]"
         )
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether what has a place is in work at once, or was when the question came."""
+        return self._taken <= self.at_once
+
     def leave(self) -> None:
         """Give a place back."""
         with self._lock:

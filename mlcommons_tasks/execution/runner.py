@@ -18,10 +18,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.cluster_task import Outcome, Stage
+from mlcommons_tasks.data_frame import DataFrame
 from mlcommons_tasks.errors import StatusError, TaskPluginError, TooManyRequests
 from mlcommons_tasks.execution.calls import read_rows
 from mlcommons_tasks.execution.executors import WorkerDied
 from mlcommons_tasks.execution.handover import Handover, recipe_of
+from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.queue import Queue
 from mlcommons_tasks.execution.registry import Registry
@@ -33,7 +35,7 @@ from mlcommons_tasks.store.connection import is_passing
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.task import FunctionName, InputType, MLTask, TaskState
-from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput
+from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 
 log = logging.getLogger(__name__)
 
@@ -107,26 +109,33 @@ class TaskRunner:
             self._tasks.create(task_id, task.failed(error.reason or "", task.create_time))
             return task_id
         try:
-            stored = self._stored(task_id, task, ml_input, task_headers)
+            stored, reading = self._stored(task_id, task, ml_input, caller, task_headers)
         except BaseException:
             self._queue.leave()
             raise
-        self._submit(stored, ml_input, {**caller, **task_headers})
+        self._submit(stored, ml_input, {**caller, **task_headers}, reading)
         return task_id
 
-    def _stored(self, task_id: str, task: MLTask, ml_input: MLInput, task_headers: Mapping[str, str]) -> Stored:
-        """Store a task, once the other replicas know of it: none is left to itself if this process dies."""
+    def _stored(
+        self, task_id: str, task: MLTask, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]
+    ) -> tuple[Stored, Future[DataFrame] | None]:
+        """Store a task, once the other replicas know of it: none is left to itself if this process dies.
+
+        Its data is read meanwhile, if the task need not wait for its turn.
+        """
         self._membership.await_known()
         description = f"ml_task[{task_id}], {describe(ml_input)}"
         recipe = recipe_of(ml_input, self._models.new_id(), asks_callers=self._asks_callers)
         live = self._registry.open(task.worker_node[0], description, task_headers, task_id, recipe)
         began = time.monotonic()
         self._registry.announce(live)
+        reading = self._begin_to_read(live, ml_input, {**caller, **task_headers})
         try:
             if not self._registry.await_written(live):
                 raise StatusError("OpenSearch does not take the task: what runs here could not be written down", 503)
             written = self._tasks.create(task_id, task)
         except BaseException as error:
+            live.cancellation.cancel()  # nobody waits for its data
             if isinstance(error, TaskPluginError) and is_passing(error):  # it may have been stored all the same
                 self._disown(Stored(task_id, task, NOT_KNOWN, live, recipe.model_id), error)
             else:
@@ -135,7 +144,14 @@ class TaskRunner:
         stored = Stored(task_id, task, written, live, recipe.model_id)
         if time.monotonic() - began > self._registry.lease.renew_s:
             self._states.end_if_nobody_has(stored, SLEPT)
-        return stored
+        return stored, reading
+
+    def _begin_to_read(self, live: LiveTask, ml_input: MLInput, caller: dict[str, str]) -> Future[DataFrame] | None:
+        if not isinstance(ml_input.dataset, SearchQueryDataset) or not self._queue.has_idle:
+            return None
+        with contextlib.suppress(RuntimeError):  # the service is stopping
+            return self._fits.submit(read_rows, self._trainer, live, ml_input, caller, self._clock)
+        return None
 
     def _disown(self, stored: Stored, error: TaskPluginError) -> None:
         """End a task whose caller was told that it could not be stored, once OpenSearch says whether it was."""
@@ -170,10 +186,12 @@ class TaskRunner:
         """End a task as FAILED that another process had."""
         self._states.fail(stored, reason)
 
-    def _submit(self, stored: Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
+    def _submit(
+        self, stored: Stored, ml_input: MLInput, caller: dict[str, str], reading: Future[DataFrame] | None = None
+    ) -> None:
         stored.ml_input = ml_input
         with self._lock:
-            future = None if self._closing else self._threads.submit(self._run, stored, ml_input, caller)
+            future = None if self._closing else self._threads.submit(self._run, stored, ml_input, caller, reading)
             if future is not None:
                 self._open[stored.task_id] = (stored, future)
         if future is None:  # close() came meanwhile
@@ -241,9 +259,15 @@ class TaskRunner:
             with ThreadPoolExecutor(ENDED_AT_ONCE, thread_name_prefix="ending") as pool:
                 list(pool.map(lambda each: self._states.fail(*each), left.items()))
 
-    def _run(self, stored: Stored, ml_input: MLInput, caller: dict[str, str]) -> None:
+    def _run(
+        self, stored: Stored, ml_input: MLInput, caller: dict[str, str], reading: Future[DataFrame] | None
+    ) -> None:
         try:
-            frame = read_rows(self._trainer, stored.live, ml_input, caller, self._clock)
+            if reading is not None:
+                frame = reading.result()
+                stored.live.cancellation.check()  # the rows may have been there before that was wanted
+            else:
+                frame = read_rows(self._trainer, stored.live, ml_input, caller, self._clock)
             if stored.live.recipe is not None and stored.live.recipe.body is None:
                 stored.ml_input = dataclasses.replace(ml_input, dataset=DataFrameDataset(frame))
             fit = self._fits.submit(self._trainer.fit, ml_input, frame, stored.live)  # it need not wait for the write

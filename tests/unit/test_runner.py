@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from mlcommons_tasks.errors import IllegalArgument, IndexNotFound, StatusError, StoreUnavailable
+from mlcommons_tasks.errors import IllegalArgument, IndexNotFound, StatusError, StoreUnavailable, TaskPluginError
 from mlcommons_tasks.execution.executors import WorkerDied
 from mlcommons_tasks.execution.runner import STOPPED
 from tests.services import wait_until
@@ -103,6 +103,7 @@ def test_a_deleted_task_does_not_come_back(house: House, gone: str) -> None:
     """The training of a deleted task, or of one whose index is gone, is dropped without a word to the store."""
 
     def delete() -> None:
+        wait_until(lambda: house.tasks.sources, what="the task, which is stored meanwhile")
         house.tasks.sources.clear()
         if gone == "index":
             house.tasks.fail_next.append(IndexNotFound(".plugins-ml-task"))
@@ -170,3 +171,33 @@ def test_a_task_that_is_stored_while_the_runner_closes_is_ended(house: House) ->
     task_id = house.begin()
     assert house.tasks.states[task_id] == ["CREATED", "FAILED"]
     assert house.tasks.sources[task_id]["error"] == STOPPED
+
+
+def test_data_is_read_while_the_task_is_stored(house: House) -> None:
+    """Who polls waits for the longer of the two, not for both."""
+    read = threading.Event()
+    house.trainer.reading = read.set
+    house.tasks.before_create = lambda: assert_(read.wait(PATIENCE_S))
+    assert house.run() == ["CREATED", "RUNNING", "COMPLETED"]
+
+
+def test_data_of_a_task_that_is_not_stored_is_not_read_on(house: House) -> None:
+    """Its caller has an error; the search is told to stop."""
+    stopped = threading.Event()
+
+    def read() -> None:
+        wait_until(lambda: house.registry.snapshots() == {}, deadline_s=PATIENCE_S, what="the end of its record")
+        stopped.set()
+
+    house.trainer.reading = read
+    house.tasks.fail_next.append(refusal(400))
+    with pytest.raises(TaskPluginError):
+        house.begin()
+    assert stopped.wait(PATIENCE_S)
+    house.runner._fits.shutdown(wait=True)
+    assert house.models.stored == []
+
+
+def assert_(condition: bool) -> None:
+    """Be a statement where only an expression may stand."""
+    assert condition
