@@ -190,7 +190,7 @@ def test_data_of_a_task_that_is_not_stored_is_not_read_on(house: House) -> None:
         stopped.set()
 
     house.trainer.reading = read
-    house.tasks.fail_next.append(refusal(400))
+    house.tasks.before_create = raising(refusal(400))
     with pytest.raises(TaskPluginError):
         house.begin()
     assert stopped.wait(PATIENCE_S)
