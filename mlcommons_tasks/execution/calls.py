@@ -6,7 +6,6 @@ Source: ml-commons 3.6.0 `MLTrainingTaskRunner`, `MLPredictTaskRunner`, `MLTrain
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
@@ -21,13 +20,13 @@ from mlcommons_tasks.cluster_task import (
     Stage,
 )
 from mlcommons_tasks.data_frame import DataFrame
-from mlcommons_tasks.errors import IllegalArgument, StatusError, TaskPluginError
+from mlcommons_tasks.errors import IllegalArgument, StatusError
 from mlcommons_tasks.execution.executors import WorkerDied
 from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.membership import Membership
 from mlcommons_tasks.execution.queue import Queue
 from mlcommons_tasks.execution.registry import Registry
-from mlcommons_tasks.execution.states import TaskCancelled
+from mlcommons_tasks.execution.states import TaskCancelled, discard
 from mlcommons_tasks.execution.training import Trainer, describe
 from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.pipeline.algorithms import Prediction
@@ -36,8 +35,6 @@ from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.task import FunctionName, TaskState
 from mlcommons_tasks.wire.ml_input import MLInput, OtherDataset
 from mlcommons_tasks.wire.model_content import StoredModel
-
-log = logging.getLogger(__name__)
 
 
 class Nodes(Protocol):
@@ -89,15 +86,9 @@ class Calls:
                 model_id = self._models.new_id()
                 self._models.create(model_id, MLModel(FunctionName(ml_input.function_name), content))
                 if live.cancellation.wanted:
-                    self._discard(model_id)
+                    discard(self._models, model_id)
                     raise Cancelled
                 return model_id
-
-    def _discard(self, model_id: str) -> None:
-        try:
-            self._models.discard(model_id)
-        except TaskPluginError as error:
-            log.error("model %s of a cancelled training stays: %s", model_id, error)  # noqa: TRY400
 
     def predict(
         self, model: StoredModel, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]

@@ -178,16 +178,9 @@ class StateWriter:
         except TaskPluginError as error:
             log.error("task %s could not be ended as CANCELLED: %s", stored.task_id, error)  # noqa: TRY400
 
-    def discard(self, model_id: str) -> None:
-        """Delete a model that nobody was told of."""
-        try:
-            self._models.discard(model_id)
-        except TaskPluginError as error:
-            log.error("model %s of a dropped training stays: %s", model_id, error)  # noqa: TRY400
-
     def _discard_model(self, stored: Stored) -> None:
         if stored.has_model:
-            self.discard(stored.model_id)
+            discard(self._models, stored.model_id)
 
     def _leave_model_to_heir(self, stored: Stored) -> None:
         """Keep the model for the process that has the task now, unless that has ended it without one.
@@ -202,4 +195,12 @@ class StateWriter:
             log.error("what became of task %s is not known, its model stays: %s", stored.task_id, error)  # noqa: TRY400
             return
         if found is None or (found.state not in OPEN_STATES and found.model_id != stored.model_id):
-            self.discard(stored.model_id)
+            discard(self._models, stored.model_id)
+
+
+def discard(models: ModelStore, model_id: str) -> None:
+    """Delete a model that nobody was told of."""
+    try:
+        models.discard(model_id)
+    except TaskPluginError as error:
+        log.error("model %s of a dropped training stays: %s", model_id, error)  # noqa: TRY400

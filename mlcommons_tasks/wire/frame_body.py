@@ -1,4 +1,4 @@
-"""`input_data`, the data frame in a request body, token by token. Pure; `regular_body` reads what is plain.
+"""The data frame on the wire: written, and read token by token. Pure; `regular_body` reads what is plain.
 
 Source: ml-commons 3.6.0 `DefaultDataFrame.parse`, `ColumnMeta.parse`, `Row.parse`; their quirks were asked of the
 plugin: cells need `column_type` first and in capitals, a cell of an unknown type is left out, a third key in a
@@ -13,6 +13,24 @@ from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame, FrameB
 from mlcommons_tasks.errors import IllegalArgument
 from mlcommons_tasks.wire.json_reader import JsonReader
 from mlcommons_tasks.wire.strict_json import Irregular
+
+
+def frame_json(frame: DataFrame) -> dict[str, Any]:
+    """Return a frame as the plugin writes one: `column_metas`, then `rows`, each of typed values."""
+    rows = [
+        {"values": [_cell_json(kind, value) for kind, value in zip(frame.types_of(n), frame.row(n), strict=True)]}
+        for n in range(frame.size)
+    ]
+    return {"column_metas": [_column_json(column) for column in frame.columns], "rows": rows}
+
+
+def _cell_json(kind: ColumnType, value: Any) -> dict[str, Any]:
+    return {"column_type": kind.value} if kind is ColumnType.NULL else {"column_type": kind.value, "value": value}
+
+
+def _column_json(column: ColumnMeta) -> dict[str, Any]:
+    found = {"name": column.name, "column_type": column.column_type.value if column.column_type else None}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def columns_from_json(metas: Any) -> list[ColumnMeta]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame
+from mlcommons_tasks.wire.frame_body import frame_json
 from mlcommons_tasks.wire.ml_input import DataFrameDataset, MLInput, SearchQueryDataset
 
 
@@ -22,22 +22,5 @@ def ml_payload(ml_input: MLInput) -> str:
     if isinstance(dataset, SearchQueryDataset):
         body |= {"input_index": list(dataset.indices), "input_query": dataset.query}
     elif isinstance(dataset, DataFrameDataset):
-        body["input_data"] = _frame(dataset.frame)
+        body["input_data"] = frame_json(dataset.frame)
     return json.dumps(body, separators=(",", ":"), allow_nan=False)
-
-
-def _frame(frame: DataFrame) -> dict[str, Any]:
-    rows = [
-        {"values": [_cell(kind, value) for kind, value in zip(frame.types_of(n), frame.row(n), strict=True)]}
-        for n in range(frame.size)
-    ]
-    return {"column_metas": [_column(column) for column in frame.columns], "rows": rows}
-
-
-def _cell(kind: ColumnType, value: Any) -> dict[str, Any]:
-    return {"column_type": kind.value} if kind is ColumnType.NULL else {"column_type": kind.value, "value": value}
-
-
-def _column(column: ColumnMeta) -> dict[str, Any]:
-    found = {"name": column.name, "column_type": column.column_type.value if column.column_type else None}
-    return {key: value for key, value in found.items() if value is not None}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from mlcommons_tasks.data_frame import Cells, ColumnType, DataFrame
+from mlcommons_tasks.wire.frame_body import frame_json
 from mlcommons_tasks.wire.rendering import json_scalar, render_json
 
 COMPLETED = "COMPLETED"
@@ -14,7 +16,7 @@ def prediction_body(prediction: DataFrame | dict[str, Any]) -> dict[str, Any]:
     """Return the body of the reply: a frame in the plugin's form, or an object as it is."""
     if isinstance(prediction, dict):
         return prediction
-    return {"status": COMPLETED, "prediction_result": frame_body(prediction)}
+    return {"status": COMPLETED, "prediction_result": frame_json(prediction)}
 
 
 def compact_prediction(prediction: DataFrame | dict[str, Any]) -> bytes:
@@ -23,7 +25,7 @@ def compact_prediction(prediction: DataFrame | dict[str, Any]) -> bytes:
         return render_json(prediction_body(prediction))
     columns = [_cell_texts(kind, cells) for kind, cells in zip(prediction.row_types, prediction.cells, strict=True)]
     rows = ",".join(['{"values":[' + ",".join(row) + "]}" for row in zip(*columns, strict=True)])
-    empty = render_json({"status": COMPLETED, "prediction_result": {"column_metas": _metas(prediction), "rows": []}})
+    empty = render_json(prediction_body(dataclasses.replace(prediction, size=0)))
     return empty.removesuffix(b"]}}") + rows.encode() + b"]}}"
 
 
@@ -38,25 +40,3 @@ def _cell_texts(kind: ColumnType, cells: Cells) -> list[str]:
             text = known[value] = f"{begin}{json_scalar(value)}}}"
         texts.append(text)
     return texts
-
-
-def frame_body(frame: DataFrame) -> dict[str, Any]:
-    """Return a frame as the plugin renders it: `column_metas`, then `rows`, each of typed values."""
-    rows = [
-        {"values": [_cell(kind, value) for kind, value in zip(frame.types_of(n), frame.row(n), strict=True)]}
-        for n in range(frame.size)
-    ]
-    return {"column_metas": _metas(frame), "rows": rows}
-
-
-def _metas(frame: DataFrame) -> list[dict[str, Any]]:
-    return [
-        {"name": column.name, "column_type": column.column_type.value if column.column_type else None}
-        for column in frame.columns
-    ]
-
-
-def _cell(kind: ColumnType, value: Any) -> dict[str, Any]:
-    if kind is ColumnType.NULL:
-        return {"column_type": kind.value}
-    return {"column_type": kind.value, "value": value}

@@ -16,6 +16,7 @@ from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.errors import IllegalArgument
 from mlcommons_tasks.pipeline.algorithms import ad_libsvm
 from tests.algorithms.plugin_results import columns_of, frame_of
+from tests.unit.no_models import NO_OBJECTS
 
 TABLE = {"x": np.random.default_rng(1).normal(size=40).tolist(), "y": np.random.default_rng(2).normal(size=40).tolist()}
 
@@ -103,10 +104,7 @@ def test_content_is_plain_json() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"\x80\x04\x95cos\nsystem\n",
-        b"[]",
-        b"[" * 100_000,
+        *NO_OBJECTS,
         model(algorithm="KMEANS"),
         model(version=2),
         model(features=[]),

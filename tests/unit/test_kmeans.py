@@ -16,6 +16,7 @@ from mlcommons_tasks.cancellation import Cancelled
 from mlcommons_tasks.data_frame import ColumnMeta, ColumnType, DataFrame
 from mlcommons_tasks.errors import IllegalArgument, ServerError
 from mlcommons_tasks.pipeline.algorithms import get_algorithm, kmeans
+from tests.unit.no_models import NO_OBJECTS
 
 DISTANCES = ["EUCLIDEAN", "COSINE", "L1"]
 #: three directions, so that COSINE can tell them apart, too
@@ -259,10 +260,7 @@ def model(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"\x80\x04\x95cos\nsystem\n",
-        b"[]",
-        b"[" * 100_000,
+        *NO_OBJECTS,
         model(algorithm="LINEAR_REGRESSION"),
         model(version=2),
         model(features=[]),

@@ -23,6 +23,7 @@ from mlcommons_tasks.pipeline.algorithms import (
 )
 from mlcommons_tasks.pipeline.algorithms.splittable_random import SplittableRandom
 from tests.algorithms.plugin_results import columns_of, frame_of
+from tests.unit.no_models import NO_OBJECTS
 
 LINE: dict[str, list[Any]] = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 7.0]}
 WORDS: dict[str, list[Any]] = {"x": [-2.0, -1.0, 1.0, 2.0], "word": ["low", "low", "high", "high"]}
@@ -195,10 +196,7 @@ def model(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"\x80\x04\x95cos\nsystem\n",
-        b"[]",
-        b"[" * 100_000,
+        *NO_OBJECTS,
         model(algorithm="LOGISTIC_REGRESSION"),
         model(version=2),
         model(features=[]),
