@@ -118,9 +118,10 @@ def begin_to_create(url: str) -> HTTPConnection:
 class ClusterTaskStore:
     """The index of our entries of `_tasks`."""
 
-    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream) -> None:
+    def __init__(self, client: opensearchpy.OpenSearch, upstream: Upstream, *, index: str = CLUSTER_TASK_INDEX) -> None:
         self._client = client
-        self._documents = DocumentIndex(CLUSTER_TASK_INDEX, cluster_task_index_body(), client, upstream)
+        self._index = index
+        self._documents = DocumentIndex(index, cluster_task_index_body(), client, upstream)
 
     def prepare(self) -> None:
         """Create the index unless it is there.
@@ -149,7 +150,7 @@ class ClusterTaskStore:
         elif not self._documents.exists():
             return
         with translated():
-            answer = self._client.bulk(index=CLUSTER_TASK_INDEX, body=operations)
+            answer = self._client.bulk(index=self._index, body=operations)
         results = (result for item in answer["items"] for result in item.values())
         raise_failure(result for result in results if result["status"] != 404)
 
@@ -231,7 +232,7 @@ class ClusterTaskStore:
         if not operations or not self._documents.exists():
             return []
         with translated():
-            answer = self._client.bulk(index=CLUSTER_TASK_INDEX, body=operations)
+            answer = self._client.bulk(index=self._index, body=operations)
         results = [item["index"] for item in answer["items"]]
         raise_failure(result for result in results if result["status"] not in (404, 409))
         return [each for each, result in zip(wanted, results, strict=True) if "error" not in result]

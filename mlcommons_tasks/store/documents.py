@@ -20,6 +20,7 @@ from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginEr
 from mlcommons_tasks.store.batches import MOST, Batches, Create, Update, Written, raise_failure
 from mlcommons_tasks.store.connection import is_not_recovered, refused, translated, until_it_counts
 from mlcommons_tasks.store.index_upgrade import IndexUpgrade
+from mlcommons_tasks.store.names import renamed
 from mlcommons_tasks.store.upstream import Reply, Upstream
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class DocumentIndex:
     """One index of ours.
 
     Every write is refreshed: a search sees it once the call returns, as with the plugin. Writes of several threads go
-    together, those to other indices too that have the same `batches`.
+    together, those to other indices too that have the same `batches`. With `shown_as` OpenSearch's own answers name it
+    so.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class DocumentIndex:
         client: opensearchpy.OpenSearch,
         upstream: Upstream,
         batches: Batches | None = None,
+        shown_as: str | None = None,
     ) -> None:
         self.name = name
+        self._shown_as = shown_as if shown_as != name else None
         self._body = body
         self._client = client
         self._upstream = upstream
@@ -295,7 +299,8 @@ class DocumentIndex:
         self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), payload: bytes | None = None
     ) -> Reply:
         own = self._upstream.endpoint.authorization.items()
-        return self._upstream.request(method, f"/{self.name}{target}", [*headers, *own], payload)
+        answer = self._upstream.request(method, f"/{self.name}{target}", [*headers, *own], payload)
+        return answer if self._shown_as is None else renamed(answer, {self.name: self._shown_as})
 
     def find(self, document_id: str) -> tuple[dict[str, Any], Written] | None:
         """Return a document's source and where it was put, None if the document or the index is missing.

@@ -31,6 +31,7 @@ TASK_INDEX = ".plugins-ml-task"
 MODEL_INDEX = ".plugins-ml-model"
 CLUSTER_TASK_INDEX = ".mlcommons-tasks-cluster-tasks"  #: our own: what ML Commons has no index for
 SETTINGS_INDEX = ".mlcommons-tasks-settings"  #: likewise
+EMULATION_INDEX = ".mlcommons-tasks-emulation"  #: likewise
 SETTINGS = {"index": {"number_of_shards": "1", "auto_expand_replicas": "0-1"}}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -19,6 +19,7 @@ from mlcommons_tasks.store.documents import (
     new_document_id,
 )
 from mlcommons_tasks.store.mappings import MODEL_INDEX, model_index_body
+from mlcommons_tasks.store.names import renamed
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.versions import CURRENT, Profile
 from mlcommons_tasks.wire.model_content import StoredModel, no_model, read_for_prediction
@@ -38,14 +39,19 @@ class ModelStore(IndexedStore):
         upstream: Upstream,
         profile: Profile = CURRENT,
         batches: Batches | None = None,
+        *,
+        index: str = MODEL_INDEX,
+        new_id: Callable[[], str] = new_document_id,
     ) -> None:
         self._profile = profile
         self._upstream = upstream
-        super().__init__(DocumentIndex(MODEL_INDEX, model_index_body(profile), client, upstream, batches))
+        self._index = index
+        self._new_id = new_id
+        super().__init__(DocumentIndex(index, model_index_body(profile), client, upstream, batches, MODEL_INDEX))
 
     def new_id(self) -> str:
         """Return an id for a new model."""
-        return new_document_id()
+        return self._new_id()
 
     def create(self, model_id: str, model: MLModel, *, patient: bool = False) -> None:
         """Store a new model. If `patient`, OpenSearch may be away for as long as it likes meanwhile.
@@ -95,7 +101,7 @@ class ModelStore(IndexedStore):
 
     def change(self, model_id: str, changes: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         """Write some fields of a model over what is stored, objects into objects; return OpenSearch's answer."""
-        target = f"/{MODEL_INDEX}/_update/{quote(model_id, safe='')}?" + urlencode({"refresh": "true", **query})
+        target = f"/{self._index}/_update/{quote(model_id, safe='')}?" + urlencode({"refresh": "true", **query})
         return self._own("POST", target, {"doc": changes})
 
     def clean_up(self, model_id: str, *, chunks: bool) -> None:
@@ -105,13 +111,13 @@ class ModelStore(IndexedStore):
             StoreUnavailable, UpstreamError: some of it may be left.
         """
         for chunk in self._chunks_of(model_id) if chunks else ():
-            self._gone(MODEL_INDEX, chunk)
+            self._gone(self._index, chunk)
         self._gone(CONTROLLER_INDEX, model_id)
 
     def _chunks_of(self, model_id: str) -> list[str]:
         others = {"bool": {"must": [{"term": {"model_id": model_id}}], "must_not": [{"term": {"_id": model_id}}]}}
         body = {"query": others, "size": MOST_CHUNKS, "_source": False}
-        answer = self._own("POST", f"/{MODEL_INDEX}/_search?ignore_unavailable=true", body)
+        answer = self._own("POST", f"/{self._index}/_search?ignore_unavailable=true", body)
         if answer.status >= 400:
             raise refused(answer)
         return [hit["_id"] for hit in json.loads(answer.payload)["hits"]["hits"]]
@@ -125,5 +131,7 @@ class ModelStore(IndexedStore):
     def _own(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> Reply:
         headers = list(self._upstream.endpoint.authorization.items())
         if body is None:
-            return self._upstream.request(method, target, headers)
-        return self._upstream.request(method, target, [*headers, JSON_BODY], json.dumps(body).encode())
+            answer = self._upstream.request(method, target, headers)
+        else:
+            answer = self._upstream.request(method, target, [*headers, JSON_BODY], json.dumps(body).encode())
+        return renamed(answer, {self._index: MODEL_INDEX}) if self._index != MODEL_INDEX else answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +36,17 @@ class TaskStore(IndexedStore):
         upstream: Upstream,
         profile: Profile = CURRENT,
         batches: Batches | None = None,
+        *,
+        index: str = TASK_INDEX,
+        new_id: Callable[[], str] = new_document_id,
     ) -> None:
-        super().__init__(DocumentIndex(TASK_INDEX, task_index_body(profile), client, upstream, batches))
+        super().__init__(DocumentIndex(index, task_index_body(profile), client, upstream, batches, TASK_INDEX))
         self._profile = profile
+        self._new_id = new_id
 
     def new_id(self) -> str:
         """Return an id for a new task."""
-        return new_document_id()
+        return self._new_id()
 
     def create(self, task_id: str, task: MLTask) -> Written:
         """Store a new task; return where it was put."""
