@@ -225,7 +225,7 @@ def _tls_of(settings: Settings) -> ssl.SSLContext | None:
 
 def _facts(settings: Settings, on_wait: Callable[[str], None]) -> ClusterFacts:
     """Ask the cluster what it is, and whether the service may work there, before anything is forked."""
-    from mlcommons_tasks.app import endpoint_of
+    from mlcommons_tasks.service import endpoint_of
     from mlcommons_tasks.store.cluster import Cluster, wait_for_cluster
     from mlcommons_tasks.store.connection import open_client
     from mlcommons_tasks.store.upstream import Upstream
@@ -245,6 +245,6 @@ def _facts(settings: Settings, on_wait: Callable[[str], None]) -> ClusterFacts:
 
 def _shown(settings: Settings) -> str:
     """Return OpenSearch's address without an account in it."""
-    from mlcommons_tasks.app import endpoint_of
+    from mlcommons_tasks.service import endpoint_of
 
     return endpoint_of(settings).url

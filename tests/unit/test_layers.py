@@ -21,6 +21,7 @@ LAYERS = [
     {"store", "node"},
     {"execution", "emulation"},
     {"rest", "board"},
+    {"service"},
     {"app"},
     {"backend", "netty", "lane"},
     {"foreground"},
