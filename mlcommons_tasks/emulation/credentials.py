@@ -1,0 +1,179 @@
+"""What of a request or an answer is never kept: who asked, and any password, key or token in it. Pure.
+
+A value that is left out leaves `***` in its place, so that one sees that it was there. What cannot be looked into,
+and speaks of a secret, is not kept at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import quote_plus, unquote_plus
+
+HIDDEN = "***"
+
+#: Headers that say who asks, for whom, or that they may; `rest` has them as its callers' and as identities.
+_HEADERS = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "x-emulator-token",
+        "securitytenant",
+        "opendistro_security_impersonate_as",
+        "x-forwarded-client-cert",
+        "x-forwarded-user",
+        "x-remote-user",
+    }
+)
+_HEADERS_BEGIN = ("x-proxy-", "x-client-cert", "client-cert", "x-ssl-client", "ssl-client", "x-ssl-cert")
+_WORDS = r"passw(?:or)?d|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key"
+_SECRET = re.compile(_WORDS, re.IGNORECASE)
+#: What a body has somewhere if there is anything to be left out of it; of most there is not.
+_SUSPECT = re.compile(rb"(?i)%b|basic|bearer|@|\\u|\0" % _WORDS.encode())
+
+_BASIC = re.compile(r"\b(Basic(?:\s|%20|\+)+)([A-Za-z0-9+/_-]{2,}(?:=|%3D){0,2})", re.IGNORECASE)
+_BEARER = re.compile(r"\b(Bearer(?:\s|%20|\+)+)[A-Za-z0-9._~+/%-]+=*", re.IGNORECASE)
+_ACCOUNT = re.compile(r"""(:(?:\\?/|%2F){2})[^\s/"'\\<>?#]*@""", re.IGNORECASE)
+_LOOSE = re.compile(rf"""(?i)([\w.-]*(?:{_WORDS})[\w.-]*["']?\s*[:=]\s*)(?!\*\*\*)\S+""")
+
+_COMMENT = r"/\*.*?(?:\*/|\Z)|//[^\n]*"  # which OpenSearch's parser passes over
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'  # the last one may be cut off
+_TOKEN = re.compile(rf"{_STRING}|{_COMMENT}", re.DOTALL)
+_TOKEN_OR_BRACKET = re.compile(rf"{_STRING}|{_COMMENT}|[\[\]{{}}]", re.DOTALL)
+_BLANK = rf"(?:\s|{_COMMENT})*"
+_COLON = re.compile(rf"{_BLANK}:{_BLANK}", re.DOTALL)
+_BARE = re.compile(r"[^,}\]\s]*")
+_DEEPEST = 4  #: JSON in a string, in JSON in a string, and so on
+
+
+def is_secret(name: str) -> bool:
+    """Say whether a parameter or a field of this name has a value that is not kept."""
+    return _SECRET.search(name) is not None
+
+
+def is_secret_header(name: str, identity_headers: Iterable[str] = ()) -> bool:
+    """Say whether a header's value is not kept; `identity_headers`, in lower case, are those a proxy in front sets."""
+    name = name.lower()
+    return name in _HEADERS or name.startswith(_HEADERS_BEGIN) or name in identity_headers or is_secret(name)
+
+
+def kept_headers(
+    headers: Iterable[tuple[str, str]], identity_headers: Iterable[str] = ()
+) -> tuple[tuple[str, str], ...]:
+    """Return headers without what they say of who asks."""
+    return tuple(
+        (name, HIDDEN if is_secret_header(name, identity_headers) else kept_text(value)) for name, value in headers
+    )
+
+
+def kept_text(text: str) -> str:
+    """Return a text without accounts in URLs and without what follows `Basic` and `Bearer`."""
+    if "@" in text:
+        text = _ACCOUNT.sub(rf"\1{HIDDEN}@", text)
+    text = _BEARER.sub(rf"\1{HIDDEN}", text)
+    return _BASIC.sub(lambda found: found[1] + HIDDEN if _is_account(found[2]) else found[0], text)
+
+
+def kept_target(target: str) -> str:
+    """Return a request's path and query without accounts and the values of secret parameters."""
+    path, mark, query = target.partition("?")
+    return kept_text(path) + mark + (_kept_parameters(query) if query else "")
+
+
+def kept_body(body: bytes, content_type: str = "") -> bytes:
+    """Return a body, or the beginning of one, without the values of secret fields at any depth."""
+    if _SUSPECT.search(body) is None:
+        return body
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.endswith(("cbor", "smile", "yaml")):
+        return HIDDEN.encode() if _SECRET.search(body.decode("latin-1")) else body
+    if b"\0" in body:  # wider characters, in which JSON may be written
+        return HIDDEN.encode()
+    text = body.decode("utf-8", "surrogateescape")
+    if kind == "application/x-www-form-urlencoded":
+        text = _kept_parameters(text)
+    else:
+        text = _kept_json(text, 0)
+        if kind and not kind.endswith("json"):
+            text = _LOOSE.sub(rf"\1{HIDDEN}", text)
+    return kept_text(text).encode("utf-8", "surrogateescape")
+
+
+def _kept_parameters(query: str) -> str:
+    return "&".join(_kept_parameter(each) for each in query.split("&"))
+
+
+def _kept_parameter(pair: str) -> str:
+    name, equals, value = pair.partition("=")
+    if not equals:
+        return kept_text(pair)
+    if is_secret(unquote_plus(name)):
+        return f"{name}={HIDDEN}"
+    plain = unquote_plus(value)
+    kept = kept_text(_kept_json(plain, 0))
+    return pair if kept == plain else f"{name}={quote_plus(kept, safe='*')}"
+
+
+def _kept_json(text: str, depth: int) -> str:
+    """Return JSON, whole or cut off, or lines of it, with the values of secret fields hidden."""
+    parts: list[str] = []
+    copied = position = 0
+    while (token := _TOKEN.search(text, position)) is not None:
+        position = token.end()
+        if token[0][0] != '"':
+            continue
+        colon = _COLON.match(text, position)
+        replacement: str | None = None
+        if colon is not None and is_secret(_unquoted(token[0])):
+            begin, position = colon.end(), _end_of_value(text, colon.end())
+            replacement = f'"{HIDDEN}"'
+        elif depth < _DEEPEST and '\\"' in token[0]:
+            begin = token.start()
+            plain = _unquoted(token[0])
+            kept = _kept_json(plain, depth + 1)
+            replacement = None if kept == plain else json.dumps(kept, ensure_ascii=False)
+        if replacement is not None:
+            parts += (text[copied:begin], replacement)
+            copied = position
+    return "".join(parts) + text[copied:] if parts else text
+
+
+def _end_of_value(text: str, position: int) -> int:
+    """Return where the value ends that begins at a position, at the latest where the text does."""
+    first = text[position : position + 1]
+    if first == '"':
+        found = _TOKEN.match(text, position)
+        return found.end() if found else len(text)
+    if first not in ("{", "["):
+        found = _BARE.match(text, position)
+        return found.end() if found else len(text)
+    depth = 0
+    while (token := _TOKEN_OR_BRACKET.search(text, position)) is not None:
+        position = token.end()
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+        if depth == 0:
+            return position
+    return len(text)
+
+
+def _unquoted(string: str) -> str:
+    try:
+        return str(json.loads(string, strict=False))
+    except ValueError:  # cut off, or no JSON
+        return string.strip('"').replace('\\"', '"')
+
+
+def _is_account(encoded: str) -> bool:
+    """Say whether what follows `Basic` is an account, and not the next word of a sentence."""
+    encoded = re.sub("=|%3D", "", encoded, flags=re.IGNORECASE).replace("-", "+").replace("_", "/")
+    try:
+        return b":" in base64.b64decode(encoded[: len(encoded) // 4 * 4]) + base64.b64decode(
+            encoded[len(encoded) // 4 * 4 :] + "=" * (-len(encoded) % 4)
+        )
+    except binascii.Error:
+        return len(encoded) > 32
