@@ -18,13 +18,12 @@ import msgspec
 from msgspec import Meta
 
 from mlcommons_tasks.emulation.matching import Difference, Wish, unmet
-from mlcommons_tasks.emulation.steps import NAME, Body
+from mlcommons_tasks.emulation.steps import NAME, Body, Glob
 from mlcommons_tasks.errors import IllegalArgument
 
 LONGEST_DELAY_S = 3600.0
 
 Count = Annotated[int, Meta(ge=1)]
-Glob = Annotated[str, Meta(min_length=1, description="`*` is any text, `?` one character")]
 Seconds = Annotated[float, Meta(ge=0, le=LONGEST_DELAY_S)]
 
 
@@ -136,7 +135,7 @@ class Effect(Body, frozen=True):
             raise ValueError("`seed` goes with `delay`")
 
 
-class Fault(Body, frozen=True):
+class Fault(Body, frozen=True, kw_only=True):
     """A fault: a name, the requests it is for, to which of them and how often it is applied, and its effect."""
 
     name: Annotated[str, Meta(pattern=NAME, description="by which it is asked for, reset and replaced")]
