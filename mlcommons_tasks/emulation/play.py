@@ -58,7 +58,7 @@ class Play:
         base: the fields of the document that no step changes.
         node_ids: the nodes that the task's worker nodes are taken from.
         position: the step it is in.
-        reads: how often that step was read.
+        reads: how often that step was read, as far as it counts reads.
         entered: when it was entered, in millis.
         outcome: what came of the real work, None before.
         trail: what the last `search_lag` reads saw, the oldest first.
@@ -124,9 +124,11 @@ class Play:
         return play
 
     def was_read(self) -> Play:
-        """Return the task after one more read of what it shows."""
+        """Return the task after one more read of what it shows; the same where nothing comes of that."""
+        lasts = self.steps[self.position].lasts
+        counts = isinstance(lasts, Span) and lasts.reads is not None and self.reads < lasts.reads
         trail = (*self.trail, self._moment)[1:] if self.search_lag else ()
-        return dataclasses.replace(self, reads=self.reads + 1, trail=trail)
+        return dataclasses.replace(self, reads=self.reads + counts, trail=trail)
 
     def finished(self, outcome: Outcome) -> Play:
         """Return the task once its real work is done."""

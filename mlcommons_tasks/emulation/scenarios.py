@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from mlcommons_tasks.emulation.faults import Fault
+from mlcommons_tasks.emulation.matching import Created, differences
 from mlcommons_tasks.emulation.presets import preset_of
 from mlcommons_tasks.emulation.steps import NAME, Body, Match, Refusal, Step, problem_of, settled
 from mlcommons_tasks.errors import IllegalArgument
 
 MOST_LAG = 1_000
+Told = TypeVar("Told")
 
 
 class Scenario(Body, frozen=True):
@@ -46,6 +49,23 @@ class Scenario(Body, frozen=True):
             raise ValueError(problem)
 
 
+class ScenarioFile(Body, frozen=True):
+    """What a file holds: scenarios in the order in which they are asked, and faults."""
+
+    schema: Annotated[str, Meta(description="where the JSON Schema of this file is")] | None = msgspec.field(
+        name="$schema", default=None
+    )
+    scenarios: tuple[Scenario, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    def __post_init__(self) -> None:
+        for kind in ("scenarios", "faults"):
+            names = [told.name for told in getattr(self, kind)]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"`{kind}` has two of the name {twice[0]}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Plot:
     """What a scenario comes down to: steps with all said, or a refusal."""
@@ -68,6 +88,12 @@ def resolve(scenario: Scenario) -> Plot:
     return Plot(settled(preset.steps()), scenario.search_lag or preset.lag())
 
 
+def takes(scenario: Scenario, matched: int, created: Created) -> bool:
+    """Return whether a scenario that has had `matched` tasks takes another one, this."""
+    has_left = scenario.times is None or matched < scenario.times
+    return has_left and not differences(scenario.match, created)
+
+
 def scenario_of(body: Mapping[str, Any]) -> Scenario:
     """Return a scenario from what JSON has of it.
 
@@ -86,7 +112,32 @@ def read_scenario(payload: bytes | str) -> Scenario:
     Raises:
         IllegalArgument: it is none; the reason names the field.
     """
+    return _decoded(payload, Scenario)
+
+
+def read_scenario_file(payload: bytes | str) -> ScenarioFile:
+    """Return what a scenario file holds.
+
+    Raises:
+        IllegalArgument: it is none; the reason names the field.
+    """
+    return _decoded(payload, ScenarioFile)
+
+
+def read_told(payload: bytes | str) -> ScenarioFile:
+    """Return what a request tells: a file, or a scenario alone.
+
+    Raises:
+        IllegalArgument: it is neither; the reason names the field.
+    """
+    fields = _decoded(payload, dict[str, msgspec.Raw])
+    if fields.keys() & {"scenarios", "faults"}:
+        return read_scenario_file(payload)
+    return ScenarioFile(scenarios=(read_scenario(payload),))
+
+
+def _decoded(payload: bytes | str, kind: type[Told]) -> Told:
     try:
-        return msgspec.json.decode(payload, type=Scenario)
+        return msgspec.json.decode(payload, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IllegalArgument(str(error)) from error

@@ -33,7 +33,7 @@ State = Literal[
 ]
 #: The same by its plain text, for code that compares.
 STATES: tuple[str, ...] = (*(state.value for state in TaskState), ABSENT)
-Glob = Annotated[str, Meta(min_length=1, description="a glob: `*` is any text, `?` one character")]
+Glob = Annotated[str, Meta(min_length=1, description="a pattern in which `*` is any text")]
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
