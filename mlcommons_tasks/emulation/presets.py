@@ -19,6 +19,7 @@ from mlcommons_tasks.emulation.steps import (
     State,
     Step,
 )
+from mlcommons_tasks.emulation.walk import seen
 
 Reads = Annotated[int, Meta(ge=0, le=MOST_READS)]
 OneRead = Annotated[int, Meta(ge=1, le=MOST_READS)]
@@ -273,7 +274,7 @@ def description_of(kind: type[Preset]) -> str:
 
 
 def presets() -> list[dict[str, Any]]:
-    """Return all of them for people: name, description, parameters with type and default, and the default's steps."""
+    """Return all of them for people; steps and what is seen are those of the defaults."""
     return [_listed(kind) for kind in PRESETS.values()]
 
 
@@ -286,6 +287,9 @@ def _listed(kind: type[Preset]) -> dict[str, Any]:
         "parameters": components[kind.__name__]["properties"],
         "steps": [msgspec.to_builtins(step) for step in preset.steps()],
     }
+    if preset.steps():
+        walk = seen(preset.steps(), preset.lag())
+        listed["seen"] = {"get": walk.get, "search": walk.search}
     if preset.lag():
         listed["search_lag"] = preset.lag()
     refusal = preset.refusal()
