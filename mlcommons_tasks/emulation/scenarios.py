@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Meta
 
 from mlcommons_tasks.emulation.faults import Fault
-from mlcommons_tasks.emulation.matching import Created, differences
 from mlcommons_tasks.emulation.presets import preset_of
 from mlcommons_tasks.emulation.steps import NAME, Body, Match, Refusal, Step, problem_of, settled
 from mlcommons_tasks.errors import IllegalArgument
@@ -86,12 +85,6 @@ def resolve(scenario: Scenario) -> Plot:
     if refusal is not None:
         return Plot(refuse=refusal)
     return Plot(settled(preset.steps()), scenario.search_lag or preset.lag())
-
-
-def takes(scenario: Scenario, matched: int, created: Created) -> bool:
-    """Return whether a scenario that has had `matched` tasks takes another one, this."""
-    has_left = scenario.times is None or matched < scenario.times
-    return has_left and not differences(scenario.match, created)
 
 
 def scenario_of(body: Mapping[str, Any]) -> Scenario:
