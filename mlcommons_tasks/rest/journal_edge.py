@@ -22,6 +22,9 @@ INSTEAD_OF = "mlcommons_tasks.instead_of"
 #: What of the request's body was read so far, `ReadSoFar`.
 BODY = "mlcommons_tasks.body_read"
 
+#: Called by who ends a connection itself, before that: the entry is to be there once the caller sees the end.
+BREAKS_OFF = "mlcommons_tasks.breaks_off"
+
 WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -99,6 +102,7 @@ class _Recording:
         self._target = str(environ.get(TARGET) or raw_target(environ))
         self._body = ReadSoFar(environ["wsgi.input"])
         environ["wsgi.input"] = environ[BODY] = self._body
+        environ[BREAKS_OFF] = self.breaks
         self._status: int | None = None
         self._headers: list[tuple[str, str]] = []
         self._left: int | None = None  #: bytes of the answer that are still to come, if that is known
