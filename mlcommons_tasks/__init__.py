@@ -13,14 +13,36 @@ if TYPE_CHECKING:
     from mlcommons_tasks.app import create_app
     from mlcommons_tasks.config import Settings
     from mlcommons_tasks.server import RunningService, running_service
+    from mlcommons_tasks.testing.emulator import Emulator
+    from mlcommons_tasks.waiting import TaskFailed, TaskNotFound, TaskTimeout, TaskUnreadable, WaitError, wait_for_task
 
-__all__ = ["RunningService", "Settings", "__version__", "create_app", "running_service"]
+__all__ = [
+    "Emulator",
+    "RunningService",
+    "Settings",
+    "TaskFailed",
+    "TaskNotFound",
+    "TaskTimeout",
+    "TaskUnreadable",
+    "WaitError",
+    "__version__",
+    "create_app",
+    "running_service",
+    "wait_for_task",
+]
 
 _HOMES = {
     "create_app": "mlcommons_tasks.app",
     "Settings": "mlcommons_tasks.config",
     "RunningService": "mlcommons_tasks.server",
     "running_service": "mlcommons_tasks.server",
+    "Emulator": "mlcommons_tasks.testing.emulator",
+    "TaskFailed": "mlcommons_tasks.waiting",
+    "TaskNotFound": "mlcommons_tasks.waiting",
+    "TaskTimeout": "mlcommons_tasks.waiting",
+    "TaskUnreadable": "mlcommons_tasks.waiting",
+    "WaitError": "mlcommons_tasks.waiting",
+    "wait_for_task": "mlcommons_tasks.waiting",
 }
 
 
