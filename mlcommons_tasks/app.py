@@ -6,18 +6,24 @@ import atexit
 import os
 from http import HTTPStatus
 
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 
-from mlcommons_tasks.clock import Clock, SystemClock
+from mlcommons_tasks.clock import Clock, EmulatedClock, SystemClock
 from mlcommons_tasks.cluster_task import TASK_HEADERS
 from mlcommons_tasks.config import Settings
+from mlcommons_tasks.emulation.scenario_files import load
+from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.errors import PayloadTooLarge
+from mlcommons_tasks.namespaces import Namespaces
 from mlcommons_tasks.rest.authorization import authorize
 from mlcommons_tasks.rest.cluster_edge import ClusterEdge
 from mlcommons_tasks.rest.cluster_settings import NAME as CLUSTER_SETTINGS
 from mlcommons_tasks.rest.cluster_settings import cluster_settings_blueprint
 from mlcommons_tasks.rest.cluster_tasks import NAME as CLUSTER_TASKS
 from mlcommons_tasks.rest.cluster_tasks import cluster_tasks_blueprint
+from mlcommons_tasks.rest.emulator import emulator_blueprint
+from mlcommons_tasks.rest.emulator_edge import EmulatorEdge
+from mlcommons_tasks.rest.emulator_guard import Guard
 from mlcommons_tasks.rest.exchange import IDENTITY_HEADERS, LONGEST_BODY, compress
 from mlcommons_tasks.rest.execute import execute_blueprint
 from mlcommons_tasks.rest.failures import AnsweringFlask, handle_failures
@@ -34,6 +40,7 @@ from mlcommons_tasks.rest.routing import (
     ExactMethodsRule,
     RawPaths,
     SegmentConverter,
+    WsgiApp,
     own_segments,
 )
 from mlcommons_tasks.rest.tasks import tasks_blueprint
@@ -75,17 +82,64 @@ def create_app(
     """
     settings = settings or Settings.resolve({}, os.environ)
     service = build_service(settings, profile_of(settings.ml_commons_version), facts)
-    app = _space_app(service, service.open_space(MAIN, clock or SystemClock()))
+    if has_emulator(settings):
+        app = _with_emulator(service, clock)
+    else:
+        space = service.open_space(MAIN, clock or SystemClock())
+        app = _space_app(service, space)
+        space.start()
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions[EXTENSION] = service
     atexit.register(service.close_in, os.getpid())
     return app
 
 
-def _space_app(service: Service, space: Space) -> Flask:
-    """Return the application of one namespace; it wants to be told the path as `RawPaths` does it."""
+def has_emulator(settings: Settings) -> bool:
+    """Say whether a service has an emulator: if it is told to, or has a token.
+
+    Whoever starts OpenSearch for it says so where that is safe: see `config.Settings.over`.
+    """
+    return settings.emulator if settings.emulator is not None else settings.emulator_token is not None
+
+
+def _with_emulator(service: Service, clock: Clock | None) -> Flask:
+    """Return the application of the main namespace, by which all others are reached as well."""
+    apps: dict[str, Flask] = {}
+    guard = Guard(service.settings.emulator_token, service.settings.host)
+
+    def build(space: Space, stage: Stage) -> WsgiApp:
+        app = _space_app(service, space, stage, emulator_blueprint(stage, namespaces, guard))
+        if space.name == MAIN:
+            apps[MAIN] = app
+        return app.wsgi_app
+
+    main_clock = clock if isinstance(clock, EmulatedClock) else None
+    namespaces = Namespaces(service, build, is_shared=service.settings.shares_emulation, main_clock=main_clock)
+    service.emulation = namespaces
+    main = namespaces.get(MAIN)
+    if service.settings.scenarios is not None:
+        for told in load([service.settings.scenarios]):
+            main.stage.add_new(told.scenarios, told.faults)
+    namespaces.start()
+    app = apps.pop(MAIN)
+    app.wsgi_app = EmulatorEdge(  # type: ignore[method-assign]
+        namespaces.get,
+        namespaces.journal,
+        identity_headers=service.upstream.identity_headers,
+        version=service.version,
+    )
+    return app
+
+
+def _space_app(service: Service, space: Space, stage: Stage | None = None, control: Blueprint | None = None) -> Flask:
+    """Return the application of one namespace; it wants to be told the path as `RawPaths` does it.
+
+    With a `stage` its tasks may be played, `control` are the routes by which it is directed.
+    """
     facts, upstream, profile = service.facts, service.upstream, service.profile
-    tasks, models, calls = space.tasks, space.models, space.calls
+    models, calls = space.models, space.calls
+    tasks = space.tasks if stage is None else stage.tasks
+    runner = space.runner if stage is None else stage.director
     app = _bare_app()
     app.config[IDENTITY_HEADERS] = sorted(upstream.identity_headers)
     if facts.is_secured:
@@ -94,7 +148,7 @@ def _space_app(service: Service, space: Space) -> Flask:
     app.register_blueprint(models_blueprint(models, profile, space.clock))
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
     check_query = service.sources.refuse_bad_query
-    app.register_blueprint(train_blueprint(space.runner, calls, check_query, profile, forward_other))
+    app.register_blueprint(train_blueprint(runner, calls, check_query, profile, forward_other))
     app.register_blueprint(predict_blueprint(models, calls, check_query, profile, forward_other))
     app.register_blueprint(train_predict_blueprint(calls, check_query, profile, forward_other))
     app.register_blueprint(execute_blueprint(space.execution, profile, forward_other))
@@ -105,6 +159,8 @@ def _space_app(service: Service, space: Space) -> Flask:
             cluster_settings_blueprint(service.ml_settings, service.current_settings, upstream, profile)
         )
         app.register_blueprint(plugins_blueprint(service.nodes, upstream, profile.version))
+    if control is not None:
+        app.register_blueprint(control)
     app.register_blueprint(proxy_blueprint(upstream))
     elsewhere = {PROXY, CLUSTER_TASKS, CLUSTER_SETTINGS, PLUGINS}
     refuse_early(app, elsewhere=elsewhere, forwards_unknown=facts.has_ml_commons)

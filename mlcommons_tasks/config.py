@@ -6,6 +6,7 @@ A flag wins over the environment, the environment over the default.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
@@ -71,6 +72,10 @@ class Settings:
         grace: seconds that trainings may take to end once the service is told to stop.
         lease: seconds after which the trainings of a process that says nothing any more are taken over by another.
         retain: how long tasks that are over are kept, such as 7d, 12h or 30m; without it for good.
+        emulator: whether scenarios, faults, a journal and namespaces are to be had under `/_emulator/`; by default
+            over an embedded node or in memory on a loopback address, and elsewhere if there is an `emulator_token`.
+        emulator_token: what every call under `/_emulator/` has to show.
+        scenarios: a file with scenarios and faults, or a folder of such, to begin with.
     """
 
     host: str = "127.0.0.1"
@@ -103,6 +108,11 @@ class Settings:
     grace: float = 2.0
     lease: float = 15.0
     retain: str | None = None
+    emulator: bool | None = None
+    emulator_token: str | None = dataclasses.field(default=None, repr=False)
+    scenarios: Path | None = None
+    #: Whether another process may be told something that this one has to know: where it is not the only one.
+    shares_emulation: bool = dataclasses.field(default=True, repr=False, metadata={"derived": True})
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before anything is started."""
@@ -129,6 +139,8 @@ class Settings:
             raise SettingsError(f"dask must be a scheduler's address, such as tcp://10.0.0.5:8786, not {self.dask}")
         self._check_files()
         _ = self.retain_in_millis
+        if self.emulator is False and (self.emulator_token is not None or self.scenarios is not None):
+            raise SettingsError("emulator_token and scenarios are of no use without the emulator")
         if self.opensearch not in (EMBEDDED, MEMORY):
             self._take_account_out()
 
@@ -163,6 +175,18 @@ class Settings:
             if self.password_file is None:
                 object.__setattr__(self, "password", self.password or account.password)
 
+    def over(self, url: str) -> Settings:
+        """Return the settings of a service over the OpenSearch that was started as these settings say.
+
+        One of its own, on this machine alone, may have an emulator that nobody asked for.
+        """
+        is_own = self.opensearch in (EMBEDDED, MEMORY)
+        emulator = self.emulator
+        if emulator is None:
+            emulator = self.emulator_token is not None or (is_own and is_loopback(self.host))
+        shares = not is_own or self.workers > 1
+        return dataclasses.replace(self, opensearch=url, data_dir=None, emulator=emulator, shares_emulation=shares)
+
     def read_password(self) -> str | None:
         """Return the account's password, from its file if it is in one.
 
@@ -191,6 +215,8 @@ class Settings:
         types = get_type_hints(cls)
         decided = PASSWORDS if any(flags.get(name) is not None for name in PASSWORDS) else frozenset()
         for field in dataclasses.fields(cls):
+            if field.metadata.get("derived"):
+                continue
             if flags.get(field.name) is not None:
                 values[field.name] = flags[field.name]
             if flags.get(field.name) is not None or field.name in decided:
@@ -254,8 +280,18 @@ def _address(url: str) -> tuple[str, str, str, Account | None]:
     return parts.scheme, f"{host}{port}", parts.path.rstrip("/"), account
 
 
+def is_loopback(host: str) -> bool:
+    """Say whether an address is one that only this machine reaches."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 def _converted(variable: str, text: str, kind: Any) -> Any:
-    if kind is bool:
+    if kind in (bool, bool | None):
         if text.lower() in ("1", "true", "yes", "on"):
             return True
         if text.lower() in ("0", "false", "no", "off"):

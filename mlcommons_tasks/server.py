@@ -106,7 +106,7 @@ def serve(
             DaskCluster(settings.dask).check()
         backend.wait_ready(settings.wait)
         creating = begin_to_create(backend.url) if backend.kind == EMBEDDED else None
-        over = dataclasses.replace(settings, opensearch=backend.url, data_dir=None)
+        over = settings.over(backend.url)
         facts = ClusterFacts(backend.version, has_ml_commons=False) if backend.version else _facts(over, on_wait)
         if facts.has_ml_commons:
             on_ml_commons()
@@ -160,7 +160,7 @@ def running_service(
     tls = _tls_of(settings)
     with Running(backend_for(settings, progress)) as backend:
         backend.wait_ready(settings.wait)
-        app = create_app(dataclasses.replace(settings, opensearch=backend.url, data_dir=None))
+        app = create_app(settings.over(backend.url))
         server = make_server(
             settings.host, settings.port, app, threaded=True, request_handler=QuietHandler, ssl_context=tls
         )

@@ -59,6 +59,17 @@ class Caretaker(Protocol):
         """Do no more of it."""
 
 
+class Emulation(Protocol):
+    """The emulator of a service, as far as the service has to know it."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes serve the same namespaces."""
+
+    def close(self) -> None:
+        """Do nothing any more by itself."""
+
+
 @dataclass
 class Space:
     """One namespace: its tasks, its models, its time, and those who work on them."""
@@ -74,13 +85,15 @@ class Space:
     runner: TaskRunner
     calls: Calls
     execution: Execution
+    traces: ClusterTaskStore
     #: those who look after trainings from time to time: time-outs, what dead processes left behind, what is pruned
     caretakers: list[Caretaker]
     closed: bool = field(default=False)
 
     def start(self) -> None:
         """Begin with what is done without a request."""
-        self.membership.join_in_background()
+        if self.name == MAIN:  # of others most never train
+            self.membership.join_in_background()
         for caretaker in self.caretakers:
             caretaker.start()
 
@@ -116,13 +129,13 @@ class Service:
     #: what `X-OpenSearch-Version` says, None where the version that is emulated has no such header
     version: str | None
     spaces: list[Space] = field(default_factory=list)
+    emulation: Emulation | None = None  #: what moves played tasks, where there is an emulator
     closed: bool = field(default=False)
 
     def open_space(self, name: str, clock: Clock, new_id: NewId = new_document_id) -> Space:
-        """Build and start a namespace; once for each name in a process."""
+        """Build a namespace, once for each name in a process; the caller starts it."""
         space = self._space(name, clock, new_id)
         self.spaces.append(space)
-        space.start()
         return space
 
     def close_space(self, space: Space) -> None:
@@ -170,11 +183,14 @@ class Service:
             runner=runner,
             calls=Calls(models, self.trainer, registry, membership, dispatcher, clock, self.queue),
             execution=Execution(Localizer(AggregationIndex(self.upstream)), dispatcher.next_worker_node),
+            traces=traces,
             caretakers=caretakers,
         )
 
     def end_trainings(self, grace_s: float) -> None:
         """Let trainings end for `grace_s` seconds, then hand over or fail the others; requests are answered still."""
+        if self.emulation is not None:
+            self.emulation.close()
         threads = [threading.Thread(target=space.end_trainings, args=(grace_s,)) for space in self.spaces]
         for thread in threads:
             thread.start()

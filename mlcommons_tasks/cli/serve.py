@@ -63,6 +63,14 @@ FILE = click.Path(path_type=Path)
 @click.option("--grace", type=float, help="Seconds that trainings may take to end at the stop.  [default: 2]")
 @click.option("--lease", type=float, help="Seconds until another takes over what a dead replica ran.  [default: 15]")
 @click.option("--retain", help="Delete tasks that are over for so long, such as 7d, 12h or 30m.  [default: never]")
+@click.option(
+    "--emulator/--no-emulator",
+    default=None,
+    help="Scenarios, faults and more under /_emulator/.  [default: on over an embedded or in-memory OpenSearch on"
+    " loopback, or with a token]",
+)
+@click.option("--emulator-token", help="What calls under /_emulator/ must show; better in the environment.")
+@click.option("--scenarios", type=click.Path(path_type=Path), help="A file or folder of scenarios to begin with.")
 def serve(**flags: Any) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 

@@ -26,6 +26,7 @@ SLASHES_AT_THE_END = (
     "/_cat/plugins/",
     "/_cluster/settings/",
     "/_nodes/",
+    "/_emulator/",
 )
 
 _WHOLE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*(.*)")
@@ -65,20 +66,24 @@ class RawPaths:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        target = raw_target(environ)
-        path = target.partition("?")[0]
-        if path.startswith(SLASHES_AT_THE_END):
-            path = path.rstrip("/")
-        elif path.startswith("//"):
-            path = f"/.{path}"  # for the router slashes at the start are one; to OpenSearch this is none of our paths
-        environ["mlcommons_tasks.target"] = target
-        environ["PATH_INFO"] = path
+        put_target(environ, raw_target(environ))
         environ["SCRIPT_NAME"] = ""
         environ.pop("HTTP_UPGRADE", None)  # nobody here speaks anything else, though the router might think so
         try:
             return self._app(environ, start_response)
         except BrokenContent as error:
             raise ConnectionResetError(errno.ECONNRESET, str(error)) from error  # servers close without an answer
+
+
+def put_target(environ: dict[str, Any], target: str) -> None:
+    """Have a request ask for a target: its path as Flask matches it, and the whole in `mlcommons_tasks.target`."""
+    path = target.partition("?")[0]
+    if path.startswith(SLASHES_AT_THE_END):
+        path = path.rstrip("/")
+    elif path.startswith("//"):
+        path = f"/.{path}"  # for the router slashes at the start are one; to OpenSearch this is none of our paths
+    environ["mlcommons_tasks.target"] = target
+    environ["PATH_INFO"] = path
 
 
 def raw_target(environ: dict[str, Any]) -> str:

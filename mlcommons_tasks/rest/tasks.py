@@ -33,7 +33,7 @@ def tasks_blueprint(tasks: TaskStore, models: ModelStore, profile: Profile) -> B
     def get_task(task_id: str) -> Response:
         rest = RestRequest.current()
         rest.finish("task_id")
-        source = tasks.source(task_id)
+        source = tasks.poll(task_id)
         if source is None:
             raise error_of(_missing(tasks, profile.get_no_document, profile.get_no_index))
         task = render_task(source, profile)

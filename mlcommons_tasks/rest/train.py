@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response
 
+from mlcommons_tasks.emulation.director import Trainer
 from mlcommons_tasks.execution.calls import Calls
-from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.pipeline.algorithms import ALGORITHMS
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
@@ -34,7 +34,7 @@ def parsed_input(rest: RestRequest, algorithm: str, refuse_bad_query: QueryCheck
 
 
 def train_blueprint(
-    runner: TaskRunner,
+    runner: Trainer,
     calls: Calls,
     refuse_bad_query: QueryCheck,
     profile: Profile,

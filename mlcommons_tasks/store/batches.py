@@ -88,7 +88,28 @@ class Update:
         return _lines({"update": where}, {"doc": self.changes})
 
 
-Write: TypeAlias = "Create | Update"
+@dataclass(frozen=True)
+class Replace:
+    """Store a document over the one that is there, provided that nobody else wrote it since `expected`."""
+
+    index: Index
+    document_id: str
+    source: Mapping[str, Any]
+    expected: Written
+    action = "index"
+
+    def lines(self) -> bytes:
+        """Return it as the lines of a bulk request."""
+        where = {
+            "_index": self.index.name,
+            "_id": self.document_id,
+            "if_seq_no": self.expected.seq_no,
+            "if_primary_term": self.expected.primary_term,
+        }
+        return _lines({"index": where}, self.source)
+
+
+Write: TypeAlias = "Create | Update | Replace"
 
 
 class _Waiting:
@@ -201,7 +222,7 @@ class Batches:
         bare: dict[str, Index] = {}
         for each, result in zip(batch, results, strict=True):
             error = error_of_result(result)
-            if isinstance(each.write, Update):
+            if not isinstance(each.write, Create):
                 lost_its_index = error is not None and result["status"] == IndexNotFound.status
             else:
                 lost_its_index = error is None and result["_seq_no"] == 0  # the first of an index, or of its next life

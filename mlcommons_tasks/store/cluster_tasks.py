@@ -237,6 +237,15 @@ class ClusterTaskStore:
         raise_failure(result for result in results if result["status"] not in (404, 409))
         return [each for each, result in zip(wanted, results, strict=True) if "error" not in result]
 
+    def ended(self) -> list[ClusterTask]:
+        """Return the trainings that have ended and are tasks of ML, at most 10,000.
+
+        Raises:
+            StoreUnavailable, UpstreamError: they could not be read.
+        """
+        found = self._search(Search().filter("term", kind=TASK).filter("term", completed=True)[0:MOST_RUNNING])
+        return [task for task in map(_task, found) if task.ml_task_id is not None]
+
     def owners_of(self, task_ids: Iterable[str]) -> dict[str, str]:
         """Return who owns trainings now, those that are gone left out.
 

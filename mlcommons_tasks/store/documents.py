@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 import opensearchpy
 
 from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginError, UpstreamError
-from mlcommons_tasks.store.batches import MOST, Batches, Create, Update, Written, raise_failure
+from mlcommons_tasks.store.batches import MOST, Batches, Create, Replace, Update, Written, raise_failure
 from mlcommons_tasks.store.connection import is_not_recovered, refused, translated, until_it_counts
 from mlcommons_tasks.store.index_upgrade import IndexUpgrade
 from mlcommons_tasks.store.names import renamed
@@ -151,6 +151,16 @@ class DocumentIndex:
         """
         write = Update(self, document_id, changes, expected)
         return self._written(lambda: self._batches.run(write), document_id, changes, None)
+
+    def replace(self, document_id: str, source: Mapping[str, Any], expected: Written) -> Written:
+        """Store a document over the one that is there, provided that nobody else wrote it since `expected`.
+
+        Raises:
+            UpstreamError: status 409 if somebody did, 404 if it is gone; or anything else that will not pass.
+            IndexNotFound: the whole index is gone.
+        """
+        write = Replace(self, document_id, source, expected)
+        return self._written(lambda: self._batches.run(write), document_id, source, None)
 
     def _written(
         self, write: Callable[[], Written], document_id: str, fields: Mapping[str, Any], deadline_s: float | None
@@ -331,6 +341,11 @@ class IndexedStore:
 
     def __init__(self, documents: DocumentIndex) -> None:
         self._documents = documents
+
+    @property
+    def documents(self) -> DocumentIndex:
+        """The index."""
+        return self._documents
 
     def close(self) -> None:
         """Give up on writes that OpenSearch does not take at once."""

@@ -83,7 +83,13 @@ class IndexMemory:
         document_id = _id(kind, namespace, name)
         try:
             if before is None:
-                source = {"kind": kind, "namespace": namespace, "name": name, "text": text, "write": secrets.token_hex(8)}
+                source = {
+                    "kind": kind,
+                    "namespace": namespace,
+                    "name": name,
+                    "text": text,
+                    "write": secrets.token_hex(8),
+                }
                 return Remembered(name, text, self._documents.create(document_id, source))
             written: Written = before.version
             change = {"text": text, "write": secrets.token_hex(8)}  # two may want to write the same: one comes first

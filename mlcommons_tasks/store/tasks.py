@@ -50,12 +50,12 @@ class TaskStore(IndexedStore):
 
     def create(self, task_id: str, task: MLTask) -> Written:
         """Store a new task; return where it was put."""
-        return self._documents.create(task_id, self._source(task))
+        return self._documents.create(task_id, self.as_stored(task.source()))
 
-    def _source(self, task: MLTask) -> dict[str, Any]:
-        source = task.source()
+    def as_stored(self, source: dict[str, Any]) -> dict[str, Any]:
+        """Return a task's document as the version that is emulated stores it."""
         if not self._profile.lists_worker_nodes:
-            source["worker_node"] = ",".join(task.worker_node)
+            return {**source, "worker_node": ",".join(source["worker_node"])}
         return source
 
     def update(self, task_id: str, before: MLTask, after: MLTask, expected: Written) -> Written:
@@ -92,6 +92,10 @@ class TaskStore(IndexedStore):
     def source(self, task_id: str) -> bytes | None:
         """Return a task's stored source, or None if the task or the index is missing."""
         return self._documents.source(task_id)
+
+    def poll(self, task_id: str) -> bytes | None:
+        """Return a task's stored source for somebody who waits for its end; see `source`."""
+        return self.source(task_id)
 
     def find(self, task_id: str) -> tuple[dict[str, Any], Written] | None:
         """Return a task's stored source and what the next write compares with, None if it is gone.

@@ -1,0 +1,227 @@
+"""The played tasks of a namespace: what is remembered of each, and the document of it that searches see.
+
+A read is counted before it is answered, by a write that only one of several readers can make; so all replicas agree on
+how often a state was seen. What a task does is `play`'s business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mlcommons_tasks.clock import Clock
+from mlcommons_tasks.emulation.play import Outcome, Play
+from mlcommons_tasks.errors import IndexNotFound, UpstreamError
+from mlcommons_tasks.model import MLModel
+from mlcommons_tasks.store.batches import Written
+from mlcommons_tasks.store.documents import CONFLICT, NOT_FOUND
+from mlcommons_tasks.store.emulation import Conflict, Memory, Remembered
+from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.tasks import TaskStore
+from mlcommons_tasks.task import FunctionName, TaskType
+
+KIND = "play"  #: of what is remembered of a task that moves
+ENDED = "ended"  #: of one that does not any more: which scenario it was of
+
+log = logging.getLogger(__name__)
+
+Found = tuple[dict[str, Any], Written]
+#: Says of a task whose real work is awaited why that will never come, None while it may.
+LostWork = Callable[[str], str | None]
+AWAITED_S = 2.0  #: how long a read waits for the real work of a task whose time to show it has come
+
+
+class Plays:
+    """Those of one namespace."""
+
+    def __init__(self, namespace: str, memory: Memory, tasks: TaskStore, models: ModelStore, clock: Clock) -> None:
+        self._namespace = namespace
+        self._memory = memory
+        self._tasks = tasks
+        self._models = models
+        self._clock = clock
+        self.lost_work: LostWork = lambda _: None
+        self.await_work: Callable[[str, float], None] = lambda _task_id, _timeout_s: None
+
+    def begin(self, play: Play) -> None:
+        """Have a new task: its document first, for what is remembered must never be of a task that is not there.
+
+        Raises:
+            StoreUnavailable, UpstreamError: it could not be stored.
+        """
+        source = play.stored_source()
+        if source is not None:
+            self._tasks.documents.create(play.task_id, self._tasks.as_stored(source))
+        self._memory.put(KIND, self._namespace, play.task_id, _text(play), None)
+
+    def look(self, task_id: str) -> bytes | None:
+        """Return a task's document as a read would find it, and count nothing; None if it is not there."""
+        return self._read(task_id, counts=False)
+
+    def read(self, task_id: str) -> bytes | None:
+        """Return a task's document for a reader, and count the read; None if it is not there.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch does not say, or did not take the next state.
+        """
+        return self._read(task_id, counts=True)
+
+    def move_all(self) -> set[str]:
+        """Bring every task to where it is by now, so that a search finds what a GET would; return those that move."""
+        moving = self._memory.all(KIND, self._namespace)
+        for kept in moving:
+            play = _play(kept)
+            if play.waits_for_work or play.advanced(self._clock.now_in_millis()) != play:
+                self._read(kept.name, counts=False)
+        return {kept.name for kept in moving}
+
+    def count_reads(self, task_ids: Iterable[str]) -> None:
+        """Count a read of each of these tasks."""
+        for task_id in task_ids:
+            self._read(task_id, counts=True)
+
+    def finish(self, task_id: str, outcome: Outcome) -> bool:
+        """Say what came of a task's real work; False if nobody wants to know it any more."""
+        while True:
+            kept = self._memory.get(KIND, self._namespace, task_id)
+            if kept is None:
+                return False
+            try:
+                self._memory.put(KIND, self._namespace, task_id, _text(_play(kept).finished(outcome)), kept)
+            except Conflict:
+                continue
+            self._read(task_id, counts=False)
+            return True
+
+    def forget(self, task_id: str) -> None:
+        """Let a task play no more; its document is not touched."""
+        self._memory.delete(KIND, self._namespace, [task_id])
+
+    def seen(self, task_id: str) -> Play | None:
+        """Return what is remembered of a task that moves."""
+        kept = self._memory.get(KIND, self._namespace, task_id)
+        return None if kept is None else _play(kept)
+
+    def of_scenario(self, name: str | None) -> list[str]:
+        """Return the ids of the tasks that a scenario played, all that were played without a name."""
+        ended = [kept.name for kept in self._memory.all(ENDED, self._namespace) if name in (None, kept.text)]
+        moving = [kept.name for kept in self._memory.all(KIND, self._namespace) if name in (None, _play(kept).scenario)]
+        return ended + moving
+
+    def delete(self, task_ids: Iterable[str]) -> None:
+        """Delete played tasks with their models, and all that is remembered of them."""
+        wanted = list(task_ids)
+        for task_id in wanted:
+            model_id = json.loads(self._tasks.source(task_id) or b"{}").get("model_id")
+            if model_id is not None:
+                self._models.delete(model_id, {})
+            self._tasks.delete(task_id, {})
+        for kind in (KIND, ENDED):
+            self._memory.delete(kind, self._namespace, wanted)
+
+    def _read(self, task_id: str, *, counts: bool) -> bytes | None:
+        until = time.monotonic() + AWAITED_S
+        while True:
+            kept = self._memory.get(KIND, self._namespace, task_id)
+            if kept is None:
+                return self._tasks.source(task_id)
+            before = _play(kept)
+            if _wants_only_work(before, self._clock.now_in_millis()) and (rest := until - time.monotonic()) > 0:
+                self.await_work(task_id, rest)
+                continue
+            found = self._tasks.find(task_id)
+            if found is None and before.stored_source() is not None:  # somebody deleted it
+                self.forget(task_id)
+                return None
+            shown = before.advanced(self._clock.now_in_millis())
+            if shown.waits_for_work and (reason := self.lost_work(task_id)) is not None:
+                shown = shown.finished(Outcome(error=reason)).advanced(self._clock.now_in_millis())
+            after = shown.was_read() if counts else shown
+            try:
+                self._write(kept, before, after, found)
+            except Conflict:
+                continue
+            source = shown.source()
+            return None if source is None else json.dumps(self._tasks.as_stored(source)).encode()
+
+    def _write(self, kept: Remembered, before: Play, after: Play, found: Found | None) -> None:
+        """Remember how far a task is, and store its document as that says.
+
+        Raises:
+            Conflict: somebody else moved it meanwhile.
+        """
+        source = after.stored_source()
+        if after.played_model_id not in (None, before.played_model_id):
+            self._store_model(after)
+        if found is None and source is not None:
+            found = self._create(after.task_id, source)
+        if after != before:
+            kept = self._memory.put(KIND, self._namespace, after.task_id, _text(after), kept)
+        self._store(after, found)
+        if after.is_over and after.stored_source() == after.source():
+            self._end(kept, after)
+
+    def _store_model(self, play: Play) -> None:
+        """Store the model that a training only plays: one that is found, and has learnt nothing."""
+        if play.base["task_type"] != TaskType.TRAINING.value or play.played_model_id is None:
+            return
+        with contextlib.suppress(UpstreamError):  # it is there already
+            self._models.create(play.played_model_id, MLModel(FunctionName(play.base["function_name"]), b""))
+
+    def _create(self, task_id: str, source: dict[str, Any]) -> Found | None:
+        try:
+            written = self._tasks.documents.create(task_id, self._tasks.as_stored(source))
+        except UpstreamError as error:
+            if error.status != CONFLICT:
+                raise
+            return self._tasks.find(task_id)  # another reader was as fast
+        return source, written
+
+    def _store(self, play: Play, found: Found | None) -> None:
+        """Have a task's document say what it is to say; one that says so already is left."""
+        while True:
+            source = play.stored_source()
+            if source is None:
+                if found is not None:
+                    self._tasks.delete(play.task_id, {})
+                return
+            if found is None or found[0] == self._tasks.as_stored(source):
+                return
+            try:
+                self._tasks.documents.replace(play.task_id, self._tasks.as_stored(source), found[1])
+            except (IndexNotFound, UpstreamError) as error:
+                if error.status not in (CONFLICT, NOT_FOUND):
+                    raise
+            else:
+                return
+            kept = self._memory.get(KIND, self._namespace, play.task_id)  # whoever was faster may know more by now
+            found = self._tasks.find(play.task_id)
+            if kept is None or found is None:
+                return
+            play = _play(kept)
+
+    def _end(self, kept: Remembered, play: Play) -> None:
+        """Leave a task that moves no more to its document."""
+        if self._memory.get(ENDED, self._namespace, play.task_id) is None:
+            try:
+                self._memory.put(ENDED, self._namespace, play.task_id, play.scenario, None)
+            except Conflict:
+                log.debug("task %s was ended by another reader", play.task_id)
+        self._memory.delete(KIND, self._namespace, [kept.name])
+
+
+def _wants_only_work(play: Play, now: int) -> bool:
+    """Say whether a task would go on by now, were its real work done."""
+    return play.waits_for_work and play.finished(Outcome(model_id="any")).advanced(now).position > play.position
+
+
+def _play(kept: Remembered) -> Play:
+    return Play.from_document(json.loads(kept.text))
+
+
+def _text(play: Play) -> str:
+    return json.dumps(play.to_document())

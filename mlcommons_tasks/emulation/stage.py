@@ -1,0 +1,212 @@
+"""One namespace as it is directed: what its scenarios and faults are, its time, its ids, and its end.
+
+Everything that `/_emulator/` can be told of a namespace; knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from mlcommons_tasks.clock import EmulatedClock
+from mlcommons_tasks.emulation.director import Director
+from mlcommons_tasks.emulation.faults import Asked, Fault, choose
+from mlcommons_tasks.emulation.matching import Created
+from mlcommons_tasks.emulation.played_tasks import PlayedTasks
+from mlcommons_tasks.emulation.plays import Plays
+from mlcommons_tasks.emulation.scenarios import Scenario
+from mlcommons_tasks.emulation.state import KnownFault, KnownScenario, State, States
+from mlcommons_tasks.emulation.work import Work
+from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
+
+
+class UnknownName(TaskPluginError):
+    """404: there is no scenario or fault of this name."""
+
+    status = 404
+    type = "resource_not_found_exception"
+
+
+class Stage:
+    """What one namespace was told, and how it is told more."""
+
+    def __init__(
+        self,
+        namespace: str,
+        states: States,
+        clock: EmulatedClock,
+        plays: Plays,
+        work: Work,
+        director: Director,
+        tasks: PlayedTasks,
+    ) -> None:
+        self.namespace = namespace
+        self.clock = clock
+        self.director = director
+        self.tasks = tasks
+        self._states = states
+        self._plays = plays
+        self._work = work
+
+    @property
+    def state(self) -> State:
+        """What the namespace was told.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch does not say.
+        """
+        return self._states.get(self.namespace)
+
+    def follow(self) -> State:
+        """Take over the time that another replica may have set; return what the namespace was told."""
+        state = self.state
+        if state.clock != self.clock.state:
+            self.clock.load(state.clock)
+        return state
+
+    def add(self, scenarios: Iterable[Scenario], faults: Iterable[Fault]) -> None:
+        """Have scenarios and faults; one of a name that is known replaces that one, in its place, and counts anew."""
+        new_scenarios = [KnownScenario(scenario) for scenario in scenarios]
+        new_faults = [KnownFault(fault) for fault in faults]
+
+        def add(state: State) -> tuple[State, None]:
+            return msgspec.structs.replace(
+                state,
+                scenarios=_with(state.scenarios, new_scenarios, lambda known: known.scenario.name),
+                faults=_with(state.faults, new_faults, lambda known: known.fault.name),
+            ), None
+
+        self._states.change(self.namespace, add)
+
+    def add_new(self, scenarios: Iterable[Scenario], faults: Iterable[Fault]) -> None:
+        """Have scenarios and faults; those that are known as they are go on counting: another replica had them."""
+        state = self.state
+        known_scenarios = [known.scenario for known in state.scenarios]
+        known_faults = [known.fault for known in state.faults]
+        self.add(
+            [scenario for scenario in scenarios if scenario not in known_scenarios],
+            [fault for fault in faults if fault not in known_faults],
+        )
+
+    def scenario(self, name: str) -> KnownScenario:
+        """Return a scenario; raise UnknownName if there is none."""
+        for known in self.state.scenarios:
+            if known.scenario.name == name:
+                return known
+        raise UnknownName(f"no such scenario [{name}]")
+
+    def fault(self, name: str) -> KnownFault:
+        """Return a fault; raise UnknownName if there is none."""
+        for known in self.state.faults:
+            if known.fault.name == name:
+                return known
+        raise UnknownName(f"no such fault [{name}]")
+
+    def remove_scenario(self, name: str | None) -> None:
+        """Have a scenario no more, or none; what tasks play of it already, they play to its end."""
+        if name is not None:
+            self.scenario(name)
+        self._change(
+            lambda state: {"scenarios": tuple(it for it in state.scenarios if name not in (None, it.scenario.name))}
+        )
+
+    def remove_fault(self, name: str | None) -> None:
+        """Have a fault no more, or none."""
+        if name is not None:
+            self.fault(name)
+        self._change(lambda state: {"faults": tuple(it for it in state.faults if name not in (None, it.fault.name))})
+
+    def reset_scenario(self, name: str) -> list[str]:
+        """Have a scenario begin anew: its tasks and their models are deleted. Return the tasks' ids."""
+        self.scenario(name)
+        task_ids = self._plays.of_scenario(name)
+        self._plays.delete(task_ids)
+        self._change(
+            lambda state: {
+                "scenarios": tuple(
+                    KnownScenario(it.scenario) if it.scenario.name == name else it for it in state.scenarios
+                )
+            }
+        )
+        return task_ids
+
+    def reset_fault(self, name: str) -> None:
+        """Have a fault begin anew."""
+        self.fault(name)
+        self._change(
+            lambda state: {
+                "faults": tuple(KnownFault(it.fault) if it.fault.name == name else it for it in state.faults)
+            }
+        )
+
+    def struck(self, asked: Asked) -> tuple[Fault, int] | None:
+        """Return the fault that a request gets, and the running number of it there; count who was asked about it."""
+        faults = {known.fault.name: known.fault for known in self.state.faults}
+        if not any(fault.matches(asked) for fault in faults.values()):
+            return None
+
+        def count(state: State) -> tuple[State, tuple[Fault, int] | None]:
+            before = {known.fault.name: known.counts for known in state.faults}
+            fault, changed = choose([known.fault for known in state.faults], before, asked)
+            after = tuple(
+                msgspec.structs.replace(known, counts=changed.get(known.fault.name, known.counts))
+                for known in state.faults
+            )
+            struck = None if fault is None else (fault, changed[fault.name].seen)
+            return msgspec.structs.replace(state, faults=after), struck
+
+        return self._states.change(self.namespace, count)
+
+    def move_clock(self, move: Callable[[EmulatedClock], object]) -> None:
+        """Stop, start or move the time, on every replica; played tasks go where it takes them."""
+        move(self.clock)
+        moved = self.clock.state
+        self._change(lambda _: {"clock": moved})
+        if self.state.has_plays:
+            self._plays.move_all()
+
+    def move_plays(self) -> None:
+        """Have every played task go on whose time has come."""
+        self._plays.move_all()
+
+    def seed_ids(self, seed: int | None) -> None:
+        """Have ids follow from a seed from now on, or be random again."""
+        self._change(lambda _: {"seed": seed, "drawn": 0})
+
+    def create_task(self, base: Mapping[str, Any], scenario: Scenario | None, opaque_id: str | None) -> str:
+        """Create a task of whichever type that plays this scenario, or the one that matches; return its id.
+
+        Raises:
+            IllegalArgument: none does.
+            TaskPluginError: the scenario refuses it, or it could not be stored.
+        """
+        if scenario is None:
+            created = Created(
+                base["task_type"], base["function_name"], model_id=base.get("model_id"), opaque_id=opaque_id
+            )
+            scenario = self.director.taken(created)
+        if scenario is None:
+            raise IllegalArgument("no scenario matches: give one as `scenario`")
+        return self.director.play(scenario, base)
+
+    def delete_played(self) -> None:
+        """Delete every task that was played here, with its model."""
+        self._plays.delete(self._plays.of_scenario(None))
+
+    def close(self, grace_s: float) -> None:
+        """End the real work of played tasks."""
+        self._work.close(grace_s)
+
+    def _change(self, changes: Callable[[State], dict[str, Any]]) -> None:
+        def change(state: State) -> tuple[State, None]:
+            return msgspec.structs.replace(state, **changes(state)), None
+
+        self._states.change(self.namespace, change)
+
+
+def _with(before: tuple[Any, ...], new: list[Any], name_of: Callable[[Any], str]) -> tuple[Any, ...]:
+    replaced = {name_of(each): each for each in new}
+    kept = [replaced.pop(name_of(each), each) for each in before]
+    return (*kept, *replaced.values())

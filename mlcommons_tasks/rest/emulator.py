@@ -1,0 +1,326 @@
+"""`/_emulator`: scenarios, faults, the clock, ids, tasks that are played, namespaces and resets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Protocol, TypeVar
+
+import msgspec
+from flask import Blueprint, Response, request
+from msgspec import Meta
+
+from mlcommons_tasks._version import __version__
+from mlcommons_tasks.clock import EmulatedClock
+from mlcommons_tasks.emulation.faults import Fault
+from mlcommons_tasks.emulation.presets import presets
+from mlcommons_tasks.emulation.scenario_files import scenario_schema
+from mlcommons_tasks.emulation.scenarios import Scenario, ScenarioFile, read_scenario, read_scenario_file
+from mlcommons_tasks.emulation.stage import Stage
+from mlcommons_tasks.emulation.state import KnownFault, KnownScenario
+from mlcommons_tasks.emulation.steps import Body
+from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
+from mlcommons_tasks.rest.emulator_guard import NAMESPACE_HEADER, TOKEN_HEADER, Guard
+from mlcommons_tasks.rest.exchange import RestRequest, reply
+from mlcommons_tasks.rest.routing import EVERY_METHOD
+from mlcommons_tasks.task import FunctionName, InputType, TaskState, TaskType
+from mlcommons_tasks.wire.time_value import parse_time_value
+
+NAME = "emulator"
+PREFIX = "/_emulator"
+INSIDE = f"{PREFIX}/in/"  #: what comes behind it is a namespace and a path of that
+NANOS_PER_MILLI = 1_000_000
+
+Told = TypeVar("Told", bound=msgspec.Struct)
+
+
+class Namespaces(Protocol):
+    """What is asked of all namespaces together."""
+
+    def names(self) -> list[str]:
+        """Return every namespace that there is."""
+
+    def reset(self, name: str) -> None:
+        """Leave nothing in one that the emulator made."""
+
+    def delete(self, name: str) -> None:
+        """Have one no more."""
+
+
+class UnknownCall(TaskPluginError):
+    """404: there is nothing of the emulator's at a path, or not by this method."""
+
+    status = 404
+    type = "resource_not_found_exception"
+
+
+class Advance(Body, frozen=True):
+    """By how much the clock is moved on."""
+
+    by: Annotated[str, Meta(min_length=1, description="a time value, such as 30s, 5m or 250ms")]
+
+
+class StopAt(Body, frozen=True):
+    """At what time the clock is stopped; without one it is where it stands."""
+
+    at: Annotated[int, Meta(ge=0, description="milliseconds since the epoch")] | None = None
+
+
+class Seed(Body, frozen=True):
+    """What ids follow from."""
+
+    seed: Annotated[int, Meta(ge=0)]
+
+
+class NewTask(Body, frozen=True):
+    """A task of any type that plays a scenario: one that is given, or known by name, or that matches."""
+
+    task_type: TaskType
+    function_name: FunctionName
+    input_type: InputType | None = None
+    model_id: Annotated[str, Meta(min_length=1)] | None = None
+    is_async: bool = True
+    scenario: Scenario | str | None = None
+
+
+def emulator_blueprint(stage: Stage, namespaces: Namespaces, guard: Guard) -> Blueprint:
+    """Return the routes by which one namespace is directed."""
+    routes = Blueprint(NAME, __name__)
+
+    @routes.before_request
+    def let_in() -> None:
+        guard.check(dict(request.headers))
+
+    def done(body: Any = None) -> Response:
+        RestRequest.current().finish(*(request.view_args or {}))
+        return reply({"acknowledged": True} if body is None else body)
+
+    @routes.get(PREFIX)
+    def info() -> Response:
+        return done(
+            {
+                "name": "mlcommons-tasks",
+                "version": __version__,
+                "namespace": stage.namespace,
+                "namespace_header": NAMESPACE_HEADER,
+                "token_header": TOKEN_HEADER,
+            }
+        )
+
+    @routes.get(f"{PREFIX}/health")
+    def health() -> Response:
+        _ = stage.state  # which raises where it cannot be read
+        return done({"status": "ok", "namespace": stage.namespace})
+
+    @routes.get(f"{PREFIX}/schema/scenarios.json")
+    def schema() -> Response:
+        return done(scenario_schema())
+
+    @routes.get(f"{PREFIX}/presets")
+    def list_presets() -> Response:
+        return done({"presets": presets()})
+
+    _scenarios(routes, stage, done)
+    _faults(routes, stage, done)
+    _clock(routes, stage, done)
+    _tasks(routes, stage, done)
+
+    @routes.get(f"{PREFIX}/namespaces")
+    def list_namespaces() -> Response:
+        return done({"namespaces": [{"name": name} for name in namespaces.names()]})
+
+    @routes.delete(f"{PREFIX}/namespaces/<segment:namespace>")
+    def delete_namespace(namespace: str) -> Response:
+        RestRequest.current().finish("namespace")
+        namespaces.delete(namespace)
+        return done()
+
+    @routes.post(f"{PREFIX}/_reset")
+    def reset() -> Response:
+        rest = RestRequest.current()
+        of_all = rest.parameters.boolean("all")
+        rest.finish()
+        for name in namespaces.names() if of_all else [stage.namespace]:
+            namespaces.reset(name)
+        return done()
+
+    @routes.route(f"{PREFIX}/<path:call>", methods=EVERY_METHOD)
+    def unknown(call: str) -> Response:
+        raise UnknownCall(
+            f"the emulator has no [{request.method} {PREFIX}/{call}]; GET {PREFIX}/openapi.json lists all"
+        )
+
+    return routes
+
+
+Done = Callable[..., Response]
+
+
+def _scenarios(routes: Blueprint, stage: Stage, done: Done) -> None:
+    @routes.get(f"{PREFIX}/scenarios")
+    def list_scenarios() -> Response:
+        return done({"scenarios": [_scenario_body(known) for known in stage.state.scenarios]})
+
+    @routes.post(f"{PREFIX}/scenarios")
+    def add_scenarios() -> Response:
+        RestRequest.current().finish()
+        payload = RestRequest.current().json_body()
+        told = _file_of(payload) or ScenarioFile(scenarios=(read_scenario(payload),))
+        stage.add(told.scenarios, told.faults)
+        return done(
+            {"scenarios": [each.name for each in told.scenarios], "faults": [each.name for each in told.faults]}
+        )
+
+    @routes.delete(f"{PREFIX}/scenarios")
+    def delete_scenarios() -> Response:
+        RestRequest.current().finish()
+        stage.remove_scenario(None)
+        return done()
+
+    @routes.get(f"{PREFIX}/scenarios/<segment:scenario>")
+    def get_scenario(scenario: str) -> Response:
+        return done(_scenario_body(stage.scenario(scenario)))
+
+    @routes.delete(f"{PREFIX}/scenarios/<segment:scenario>")
+    def delete_scenario(scenario: str) -> Response:
+        RestRequest.current().finish("scenario")
+        stage.remove_scenario(scenario)
+        return done()
+
+    @routes.post(f"{PREFIX}/scenarios/<segment:scenario>/_reset")
+    def reset_scenario(scenario: str) -> Response:
+        RestRequest.current().finish("scenario")
+        return done({"deleted_tasks": stage.reset_scenario(scenario)})
+
+
+def _faults(routes: Blueprint, stage: Stage, done: Done) -> None:
+    @routes.get(f"{PREFIX}/faults")
+    def list_faults() -> Response:
+        return done({"faults": [_fault_body(known) for known in stage.state.faults]})
+
+    @routes.post(f"{PREFIX}/faults")
+    def add_fault() -> Response:
+        RestRequest.current().finish()
+        fault = Fault.read(RestRequest.current().json_body())
+        stage.add((), (fault,))
+        return done({"scenarios": [], "faults": [fault.name]})
+
+    @routes.delete(f"{PREFIX}/faults")
+    def delete_faults() -> Response:
+        RestRequest.current().finish()
+        stage.remove_fault(None)
+        return done()
+
+    @routes.get(f"{PREFIX}/faults/<segment:fault>")
+    def get_fault(fault: str) -> Response:
+        return done(_fault_body(stage.fault(fault)))
+
+    @routes.delete(f"{PREFIX}/faults/<segment:fault>")
+    def delete_fault(fault: str) -> Response:
+        RestRequest.current().finish("fault")
+        stage.remove_fault(fault)
+        return done()
+
+    @routes.post(f"{PREFIX}/faults/<segment:fault>/_reset")
+    def reset_fault(fault: str) -> Response:
+        RestRequest.current().finish("fault")
+        stage.reset_fault(fault)
+        return done()
+
+
+def _clock(routes: Blueprint, stage: Stage, done: Done) -> None:
+    def moved(move: Callable[[EmulatedClock], object] | None) -> Response:
+        RestRequest.current().finish()
+        if move is not None:
+            stage.move_clock(move)
+        state = stage.clock.state
+        return done(
+            {
+                "now": stage.clock.now_in_millis(),
+                "stopped": state.stopped_at is not None,
+                "offset_in_millis": state.offset_in_millis,
+            }
+        )
+
+    @routes.get(f"{PREFIX}/clock")
+    def get_clock() -> Response:
+        return moved(None)
+
+    @routes.post(f"{PREFIX}/clock/_stop")
+    def stop_clock() -> Response:
+        told = _told(StopAt) if RestRequest.current().payload else StopAt()
+        return moved(lambda clock: clock.stop(told.at))
+
+    @routes.post(f"{PREFIX}/clock/_start")
+    def start_clock() -> Response:
+        return moved(lambda clock: clock.start())
+
+    @routes.post(f"{PREFIX}/clock/_advance")
+    def advance_clock() -> Response:
+        millis = parse_time_value(_told(Advance).by, "by") // NANOS_PER_MILLI
+        if millis < 0:
+            raise IllegalArgument("`by` must not be negative: time does not go back")
+        return moved(lambda clock: clock.advance(millis))
+
+    @routes.delete(f"{PREFIX}/clock")
+    def reset_clock() -> Response:
+        return moved(lambda clock: clock.reset())
+
+    @routes.put(f"{PREFIX}/ids")
+    def seed_ids() -> Response:
+        seed = _told(Seed).seed
+        RestRequest.current().finish()
+        stage.seed_ids(seed)
+        return done()
+
+    @routes.delete(f"{PREFIX}/ids")
+    def random_ids() -> Response:
+        RestRequest.current().finish()
+        stage.seed_ids(None)
+        return done()
+
+
+def _tasks(routes: Blueprint, stage: Stage, done: Done) -> None:
+    @routes.post(f"{PREFIX}/tasks")
+    def create_task() -> Response:
+        rest = RestRequest.current()
+        rest.finish()
+        told = _told(NewTask)
+        scenario = stage.scenario(told.scenario).scenario if isinstance(told.scenario, str) else told.scenario
+        base = {
+            "task_type": told.task_type.value,
+            "function_name": told.function_name.value,
+            "input_type": told.input_type.value if told.input_type else None,
+            "model_id": told.model_id,
+            "is_async": told.is_async,
+        }
+        task_id = stage.create_task(base, scenario, request.headers.get("X-Opaque-Id"))
+        return done({"task_id": task_id, "status": TaskState.CREATED.value})
+
+
+def _told(kind: type[Told]) -> Told:
+    """Return the request's body.
+
+    Raises:
+        IllegalArgument: it is none; the reason names the field.
+    """
+    try:
+        return msgspec.json.decode(RestRequest.current().json_body(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise IllegalArgument(str(error)) from error
+
+
+def _file_of(payload: bytes) -> ScenarioFile | None:
+    """Return a body as a whole file, None if it is not one but a scenario."""
+    try:
+        names = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # which is said of it as a scenario
+    return read_scenario_file(payload) if names.keys() & {"scenarios", "faults"} else None
+
+
+def _scenario_body(known: KnownScenario) -> dict[str, Any]:
+    return {**msgspec.to_builtins(known.scenario), "matched": known.matched}
+
+
+def _fault_body(known: KnownFault) -> dict[str, Any]:
+    return {**msgspec.to_builtins(known.fault), "seen": known.counts.seen, "applied": known.counts.applied}
