@@ -28,8 +28,9 @@ _ONE_OF = {
 }
 #: What `Step` checks beyond its types.
 _RULES_OF_A_STEP: Mapping[str, Any] = {
-    "not": {"required": ["error", "node_errors"]},
     "allOf": [
+        {"not": {"required": ["error", "node_errors"]}},
+        {"not": {"properties": {"model": {"const": "real"}}, "required": ["model", "model_id"]}},
         {"if": {"required": ["model"]}, "then": {"properties": {"state": {"const": "COMPLETED"}}}},
         {
             "if": {"properties": {"state": {"const": ABSENT}}},
@@ -120,7 +121,7 @@ def _parameters_of(kind: type[Preset]) -> dict[str, Any]:
 
 def _without_null(schema: Any) -> Any:
     """Return a schema in which what may be left out may not be null instead."""
-    if isinstance(schema, list):
+    if isinstance(schema, (list, tuple)):
         return [_without_null(part) for part in schema]
     if not isinstance(schema, dict):
         return copy.deepcopy(schema)

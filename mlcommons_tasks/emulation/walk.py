@@ -44,20 +44,6 @@ def _polled(
         if play.is_over:
             break
         play = play.was_read().advanced(now)
+    while states[-2:-1] == states[-1:]:
+        states.pop()  # the last one stays anyway
     return tuple(states)
-
-
-def described(states: Sequence[str]) -> str:
-    """Return states as a sentence has them: `RUNNING, then FAILED for good`; the same one several times is counted."""
-    runs: list[list[str]] = []
-    for state in states:
-        if runs and runs[-1][0] == state:
-            runs[-1].append(state)
-        else:
-            runs.append([state])
-    parts = [run[0] if " for " in run[0] else f"{run[0]} {_times(len(run))}" for run in runs[:-1]]
-    return ", then ".join([*parts, f"{runs[-1][0]} for good"])
-
-
-def _times(reads: int) -> str:
-    return "once" if reads == 1 else f"{reads} times"
