@@ -13,6 +13,9 @@ from typing import Any
 import msgspec
 
 from mlcommons_tasks.emulation.credentials import HIDDEN, kept_body, kept_headers, kept_target, kept_text
+from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.wire.bodies import json_of
+from mlcommons_tasks.wire.media_types import MediaType, of_media_type
 
 MOST_REQUEST = 8 * 1024  #: bytes of a request's body
 MOST_RESPONSE = 64 * 1024  #: bytes of an answer's body
@@ -116,7 +119,7 @@ class Entry:
         if self.status != 200:
             return {}
         found = _TASK.fullmatch(self.path)
-        if found is not None and self.method == "GET" and not found[2]:
+        if found is not None and self.method == "GET" and self.is_of_task:
             reply = self._reply
             return {found[1]: reply.state if reply else None}
         if _TASK_SEARCH.fullmatch(self.path) and self.method in ("GET", "POST"):
@@ -133,7 +136,7 @@ class Entry:
             return None
         if self.task_id is not None:
             return self.task_id
-        return self._reply.task_id if self._reply and b'"task_id"' in self.response_body else None
+        return self._reply.task_id if b"task_id" in self.response_body and self._reply else None
 
     @cached_property
     def task_asked(self) -> str | None:
@@ -141,17 +144,35 @@ class Entry:
         found = _TASK.fullmatch(self.path)
         return found[1] if found else None
 
+    @property
+    def is_of_task(self) -> bool:
+        """Whether the path is that of a task itself, and not of something to be done with it."""
+        found = _TASK.fullmatch(self.path)
+        return found is not None and (found[2] or "/") == "/"
+
     @cached_property
     def task_ids(self) -> frozenset[str]:
         """The tasks that the request made, was about, or found."""
         named = (self.task_id, self.task_asked, self.task_created)
         return frozenset(each for each in named if each is not None) | frozenset(self.states_read)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the client was not given what it asked for: an error, half an answer, a task that is not legible."""
+        if self.status is None or self.dropped or self.status >= 400:
+            return True
+        return self.status == 200 and self.method == "GET" and self.is_of_task and self._reply is None
+
     @cached_property
     def _reply(self) -> _Reply | None:
+        named = {name.lower(): value for name, value in self.response_headers}
+        body = self.response_body
         try:
-            return msgspec.json.decode(self.response_body, type=_Reply)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            kind = of_media_type(named.get("content-type")) or MediaType.JSON
+            if kind is not MediaType.JSON:
+                body = json_of(body, kind) or b""
+            return msgspec.json.decode(body, type=_Reply)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TaskPluginError):
             return None
 
     def to_document(self) -> dict[str, Any]:
