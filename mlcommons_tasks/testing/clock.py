@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -16,9 +15,18 @@ from mlcommons_tasks.testing.control import Control
 
 #: What a sleep really takes: so that work that is real gets on while a poller hurries through its time.
 PAUSE_S = 0.005
+#: What a test may sleep in all; no poller of people who wait sleeps for longer.
+LIMIT_S = 3600.0
 #: Clocks of Python that run ahead by what was slept; in seconds, and in nanoseconds.
 _SECONDS = ("time", "monotonic", "perf_counter")
 _NANOSECONDS = tuple(f"{name}_ns" for name in _SECONDS)
+
+
+class SleptTooLong(BaseException):
+    """What was to be waited for never came: so much was slept that the poller would never give up.
+
+    Not an Exception: a poller that catches those and tries again would catch it for ever.
+    """
 
 
 class Patcher(Protocol):
@@ -77,24 +85,25 @@ class Clock:
         with self._mutex:
             self._slept_s += seconds
 
-    def patch_sleep(self, monkeypatch: Patcher, *names: str, pause: float = PAUSE_S) -> None:
+    def patch_sleep(self, monkeypatch: Patcher, *names: str, limit: float = LIMIT_S, pause: float = PAUSE_S) -> None:
         """Stop the clock, and have `time.sleep` move it until the test is over.
 
         `time.time`, `time.monotonic` and `time.perf_counter` run ahead by what was slept, so that a poller's own
         deadline comes as well. Give the name of a `sleep` that was imported as such, `my_package.poller.sleep`, or
-        `asyncio.sleep`. Each sleep really takes `pause` seconds.
+        `asyncio.sleep`. Each sleep really takes `pause` seconds at most. Once `limit` seconds were slept in all,
+        the next sleep raises SleptTooLong: a poller that loops for ever fails the test instead of hanging it.
         """
         self.stop()
-        for owner, name, value in self._replacements(names, pause):
+        for owner, name, value in self._replacements(names, limit, pause):
             monkeypatch.setattr(owner, name, value)
 
     @contextlib.contextmanager
-    def patched_sleep(self, *names: str, pause: float = PAUSE_S) -> Iterator[Clock]:
+    def patched_sleep(self, *names: str, limit: float = LIMIT_S, pause: float = PAUSE_S) -> Iterator[Clock]:
         """Do what `patch_sleep` does, for the length of a block; the clock then has the machine's time again."""
         self.stop()
         before: list[tuple[Any, str, Any]] = []
         try:
-            for owner, name, value in self._replacements(names, pause):
+            for owner, name, value in self._replacements(names, limit, pause):
                 before.append((owner, name, getattr(owner, name)))
                 setattr(owner, name, value)
             yield self
@@ -103,15 +112,24 @@ class Clock:
                 setattr(owner, name, value)
             self.reset()
 
-    def _replacements(self, names: tuple[str, ...], pause_s: float) -> list[tuple[Any, str, Any]]:
+    def _replacements(self, names: tuple[str, ...], limit_s: float, pause_s: float) -> list[tuple[Any, str, Any]]:
         """Return whose attribute becomes what."""
+        import asyncio
+
         real_sleep, real_async_sleep = time.sleep, asyncio.sleep
+        end_s = self._slept_s + limit_s
+
+        def check() -> None:
+            if self._slept_s >= end_s:
+                raise SleptTooLong(f"{limit_s:g} s were slept, and it still waits: does it ever give up?")
 
         def sleep(seconds: float, /) -> None:
+            check()
             self.sleep(seconds)
             real_sleep(min(seconds, pause_s))
 
         async def async_sleep(delay: float, result: Any = None) -> Any:
+            check()
             await asyncio.to_thread(self.sleep, max(delay, 0))
             await real_async_sleep(min(delay, pause_s))
             return result
