@@ -49,7 +49,7 @@ class ClusterTasks:
         elsewhere: list[ClusterTask] = []
         if not self._membership.is_alone():
             asked_at = time.monotonic()
-            stored, owners = self._store.running(self._clock.now_in_millis())
+            stored, owners = self._store.running(self._registry.lease.now_for_others())
             self._membership.saw(owners, asked_at)
             elsewhere = [task for task in stored if task.owner != self._registry.owner]
             self._registry.heed(task for task in stored if task.owner == self._registry.owner)
@@ -71,7 +71,7 @@ class ClusterTasks:
                 self._registry.heed([task])
             self._let_others_know(live)
             return live.snapshot()
-        if task is None or task.completed or self._store.owner_lives(task.owner, self._clock.now_in_millis()):
+        if task is None or task.completed or self._store.owner_lives(task.owner, self._registry.lease.now_for_others()):
             return task
         return None
 
@@ -146,7 +146,7 @@ class ClusterTasks:
 
     def _leave_the_dead(self, left: dict[str, ClusterTask]) -> None:
         """Wait no longer for trainings whose processes died."""
-        now = self._clock.now_in_millis()
+        now = self._registry.lease.now_for_others()
         owners = {task.owner for task in left.values()} - {self._registry.owner}
         dead = {owner for owner in owners if not self._store.owner_lives(owner, now)}
         for key, task in list(left.items()):

@@ -13,7 +13,7 @@ import time
 
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.errors import TaskPluginError
-from mlcommons_tasks.execution.lease import LEASE_S
+from mlcommons_tasks.execution.lease import ANSWER_S, LEASE_S
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore, owner_document
 from mlcommons_tasks.store.connection import until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, WRITE_DEADLINE_S
@@ -54,9 +54,11 @@ class Membership:
         """
         with self._joining:
             now = self._clock.now_in_millis()
-            if self._joined_at is not None and now - self._joined_at < RENEW_MS:
+            if self._joined_at is not None and abs(now - self._joined_at) < RENEW_MS:  # it may have been set back
                 return
-            forgotten = self._store.owners(before=now - FORGOTTEN_MS)
+            # just after a move everybody seems to have done nothing since
+            has_moved = time.monotonic() - self._clock.moved_at < ANSWER_S
+            forgotten = set() if has_moved else self._store.owners(before=now - FORGOTTEN_MS)
             self._store.write({self._owner: owner_document(self._owner, now + self._lease_in_millis)}, {}, forgotten)
             self._named_from = time.monotonic()
             others = self._look()

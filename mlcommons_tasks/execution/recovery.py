@@ -3,6 +3,9 @@
 A process says for as long as it has trainings that it lives. One that has stopped saying so is taken for dead, by a
 look at its own silence as well as at the clock, for the clocks of two machines differ. It may still come back: its
 task is written once by who takes it over, and what the other writes after that is refused.
+
+Where the clock is one that is moved, nobody is silent while it stands, and a move ends no lease by itself: who lives
+answers it (`lease`), and only a process that does not is dead.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ from typing import Any, TypeVar
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.cluster_task import Outcome
 from mlcommons_tasks.errors import TaskPluginError
-from mlcommons_tasks.execution.lease import LEASE_S
+from mlcommons_tasks.execution.lease import LEASE_S, answer_within_s
 from mlcommons_tasks.execution.live import LiveTask
 from mlcommons_tasks.execution.registry import Registry
 from mlcommons_tasks.execution.rounds import Rounds, noted
 from mlcommons_tasks.execution.runner import TaskRunner
+from mlcommons_tasks.execution.silence import Listener
 from mlcommons_tasks.execution.states import OPEN_STATES, Stored
 from mlcommons_tasks.store.cluster_tasks import MOST_RUNNING, NOBODY, ClusterTaskStore, Unfinished, owner_document
 from mlcommons_tasks.store.connection import until_it_counts
@@ -72,12 +76,10 @@ class Recovery:
             level=logging.INFO,
             defect="trainings that were left behind could not be taken over",
         )
-        self._rounds = Rounds("recovery", self.look, self._pause, failures)
+        self._rounds = Rounds("recovery", self.look, self._pause, failures, clock)
         self._closing = self._rounds.closing
-        self._looked_at = monotonic()
+        self._listener = Listener(clock, lease_s, answer_within_s(lease_s), monotonic())
         self._pause_s = min(LOOK_S, lease_s / LOOKS)
-        #: Of each owner that has trainings: what it said last, and for how many seconds it has said nothing else.
-        self._silent: dict[str, tuple[int, float]] = {}
 
     def start(self) -> None:
         """Begin to look, in a thread."""
@@ -100,29 +102,9 @@ class Recovery:
         leases, busy = self._store.leases()
         others = (leases.keys() | busy) - {self._registry.owner}
         self._pause_s = min(LOOK_S, self._lease_s / LOOKS) if others else self._lease_s / LOOKS
-        dead = self._dead(leases, busy - {self._registry.owner})
+        dead = self._listener.dead(leases, busy - {NOBODY, self._registry.owner}, monotonic()) | (busy & {NOBODY})
         while dead and not self._closing.is_set() and self._take_some(dead):
             pass
-
-    def _dead(self, leases: dict[str, int], busy: set[str]) -> set[str]:
-        """Return the owners, of those that have trainings, that live no more."""
-        asked_at = monotonic()
-        passed = asked_at - self._looked_at
-        if passed > self._lease_s / 2:  # this process slept, or OpenSearch did: nobody could say anything
-            passed = 0.0
-        self._looked_at = asked_at
-        now = self._clock.now_in_millis()
-        silent: dict[str, tuple[int, float]] = {}
-        for owner in busy - {NOBODY}:
-            lease_until = leases.get(owner, 0)
-            said, silent_s = self._silent.get(owner, (lease_until, 0.0))
-            silent[owner] = (lease_until, silent_s + passed if said == lease_until else 0.0)
-        self._silent = silent
-        dead = busy & {NOBODY}
-        for owner, (lease_until, silent_s) in silent.items():
-            if silent_s >= self._lease_s or (lease_until < now and silent_s >= self._lease_s / 2):
-                dead.add(owner)
-        return dead
 
     def _take_some(self, dead: set[str]) -> bool:
         """Take over some trainings; say whether there may be more."""

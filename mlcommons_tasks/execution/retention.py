@@ -45,7 +45,7 @@ class Retention:
         #: Nothing is kept for longer than it should be by more than a quarter, or a minute.
         self.pause_s = min(max(retain_in_millis / 4000, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
         failures = partial(noted, log, "tasks that are over could not be deleted")
-        self._rounds = Rounds("retention", self._round, self._pause, failures)
+        self._rounds = Rounds("retention", self._round, self._pause, failures, clock)
 
     def start(self) -> None:
         """Look from now on."""

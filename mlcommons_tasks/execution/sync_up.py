@@ -8,11 +8,11 @@ no model was ever stored, and a training that its caller waits for never is.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from mlcommons_tasks.clock import Clock, SystemClock
 from mlcommons_tasks.execution.current_settings import CurrentSettings
 from mlcommons_tasks.execution.rounds import Rounds, noted
 
@@ -37,13 +37,16 @@ class Tasks(Protocol):
 class SyncUp:
     """The job, in a thread of its own once `start` is called."""
 
-    def __init__(self, settings: CurrentSettings, tasks: Tasks, has_models: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: CurrentSettings, tasks: Tasks, has_models: Callable[[], bool], clock: Clock | None = None
+    ) -> None:
         self._settings = settings
         self._tasks = tasks
         self._has_models = has_models
         failures = partial(noted, log, "tasks that take too long could not be looked for")
-        self._rounds = Rounds("sync-up", lambda: self.look(time.monotonic()), lambda: LOOK_S, failures)
-        self.last_look = time.monotonic()
+        clock = clock or SystemClock()
+        self._rounds = Rounds("sync-up", lambda: self.look(clock.elapsed_s()), lambda: LOOK_S, failures, clock)
+        self.last_look = clock.elapsed_s()
 
     def start(self) -> None:
         """Look from now on."""
@@ -54,7 +57,7 @@ class SyncUp:
         self._rounds.close()
 
     def look(self, now: float) -> None:
-        """Do the job if it is due; `now` is of `time.monotonic`.
+        """Do the job if it is due; `now` is of the clock's `elapsed_s`.
 
         Raises:
             StoreUnavailable, UpstreamError: OpenSearch could not be asked.

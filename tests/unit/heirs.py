@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mlcommons_tasks.clock import NEVER
 from mlcommons_tasks.execution import recovery as module
 from mlcommons_tasks.execution.recovery import Recovery
 from mlcommons_tasks.wire.ml_input import MLInput
@@ -25,9 +26,15 @@ class Heir(House):
         parts: Any = (self.index, self.registry, self.tasks, self.models, self.runner, self)
         self.recovery = Recovery(*parts, LEASE_S)
 
+    moved_at = NEVER
+
     def now_in_millis(self) -> int:
         """Be the clock."""
         return int(self.now * 1000)
+
+    def elapsed_s(self) -> float:
+        """Be a clock that nobody moves: its seconds are those that pass."""
+        return self.now
 
     def look_for(self, seconds: float) -> None:
         """Look once a second."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlcommons_tasks.clock import SystemClock
 from mlcommons_tasks.cluster_task import FIRST_NUMBER, NUMBERS_OF_A_TASK
 from mlcommons_tasks.execution.lease import Lease, new_owner
 from mlcommons_tasks.execution.numbers import EPOCH_IN_MILLIS, SALT_BITS, Numbers
@@ -12,7 +13,7 @@ LENGTH_S = 15.0
 RENEW_MS = 4_000
 
 
-class Clock:
+class Clock(SystemClock):
     """A clock that stands still until it is moved."""
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mlcommons_tasks.clock import SystemClock
 from mlcommons_tasks.config import Settings, SettingsError
 from mlcommons_tasks.errors import StoreUnavailable
 from mlcommons_tasks.execution.retention import LONGEST_PAUSE_S, Retention
@@ -15,7 +16,7 @@ from tests.services import wait_until
 DAY = 86_400_000
 
 
-class Clock:
+class Clock(SystemClock):
     """A clock that stands still until it is moved."""
 
     def __init__(self) -> None:
