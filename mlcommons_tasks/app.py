@@ -108,7 +108,7 @@ def _with_emulator(service: Service, clock: Clock | None) -> Flask:
     guard = Guard(service.settings.emulator_token, service.settings.host)
 
     def build(space: Space, stage: Stage) -> WsgiApp:
-        app = _space_app(service, space, stage, emulator_blueprint(stage, namespaces, guard))
+        app = _space_app(service, space, stage, emulator_blueprint(stage, namespaces, namespaces.journal, guard))
         if space.name == MAIN:
             apps[MAIN] = app
         return app.wsgi_app

@@ -101,6 +101,7 @@ class _Worker(LoopWorker):
     def run(self) -> None:
         """Answer until told to stop."""
         self.desk = self.app.desk_for(self)
+        self.journal = self.app.service.emulation.note if self.app.service.emulation is not None else None
         super().run()
         if self.desk is not None:
             log.info("%d polls and %d searches went the short way", self.desk.polls, self.desk.searches)
@@ -221,8 +222,12 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # likewise
         places = places_of(self.service.upstream.endpoint)
         if not self._settings.fast_lane or self._facts.is_secured or self._settings.cert is not None or not places:
             return None
+        emulation = self.service.emulation
+        if emulation is not None and emulation.is_shared:  # what others were told would have to be asked each time
+            return None
         answers = Answers(profile_of(self._settings.ml_commons_version), self.service.version)
-        return Desk(worker, worker, answers, places, self.service.upstream.endpoint.authorization)
+        is_open = emulation.is_quiet if emulation is not None else lambda: True
+        return Desk(worker, worker, answers, places, self.service.upstream.endpoint.authorization, is_open)
 
     def load(self) -> Any:
         """Build the application, in the worker."""

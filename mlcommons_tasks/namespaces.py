@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from mlcommons_tasks.clock import EmulatedClock
+from mlcommons_tasks.clock import EmulatedClock, SystemClock
 from mlcommons_tasks.emulation.director import Director
 from mlcommons_tasks.emulation.journal import Journal
 from mlcommons_tasks.emulation.memory import ProcessMemory
 from mlcommons_tasks.emulation.played_tasks import PlayedTasks
 from mlcommons_tasks.emulation.plays import Plays
+from mlcommons_tasks.emulation.shared_journal import SharedJournal
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.emulation.state import States
 from mlcommons_tasks.emulation.work import Work
@@ -27,6 +28,7 @@ from mlcommons_tasks.execution.states import discard
 from mlcommons_tasks.rest.routing import WsgiApp
 from mlcommons_tasks.service import Service, Space
 from mlcommons_tasks.store.emulation import IndexMemory, Memory, drop_indices, indices_like
+from mlcommons_tasks.store.journal import JournalStore
 from mlcommons_tasks.store.names import MAIN, PREFIX, names_of
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -75,12 +77,15 @@ class Namespaces:
         self.is_shared = is_shared
         self.memory: Memory = IndexMemory(service.client, service.upstream) if is_shared else ProcessMemory()
         self.states = States(self.memory)
-        self.journal = Journal()
+        self.journal: Journal | SharedJournal = Journal()
+        if is_shared:
+            self.journal = SharedJournal(JournalStore(service.client, service.upstream))
         self._service = service
         self._build = build
         self._main_clock = main_clock or EmulatedClock()
         self._opened: dict[str, Opened] = {}
         self._lock = threading.RLock()
+        self._machine = SystemClock()
         failures = partial(noted, log, "played tasks could not be moved on", level=logging.INFO)
         self._ticker = Rounds("ticker", self.tick, lambda: TICK_S, failures)
 
@@ -150,6 +155,16 @@ class Namespaces:
             self._service.close_space(opened.space)
         drop_indices(self._service.client, names_of(name).all)
 
+    def is_quiet(self) -> bool:
+        """Say whether requests of the main namespace are answered as they would be without an emulator."""
+        return self.states.get(MAIN).is_quiet
+
+    def note(self, address: str, request: bytes, reply: bytes, took_in_millis: float) -> None:
+        """Take note of a request of the main namespace and its reply, both as they were on the wire."""
+        if isinstance(self.journal, Journal):  # or there is nobody who answers polls the short way
+            at = self._machine.now_in_millis() - round(took_in_millis)
+            self.journal.add_raw(at, MAIN, address, request, reply, took_in_millis)
+
     def tick(self) -> None:
         """Move tasks on whose time has come.
 
@@ -208,4 +223,3 @@ class Namespaces:
                     space.models.delete(model_id, {})
                 space.tasks.delete(trace.ml_task_id, {})
             space.traces.delete(trace.id)
-

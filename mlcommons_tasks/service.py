@@ -66,6 +66,12 @@ class Emulation(Protocol):
     def is_shared(self) -> bool:
         """Whether other processes serve the same namespaces."""
 
+    def is_quiet(self) -> bool:
+        """Say whether requests of the main namespace are answered as they would be without an emulator."""
+
+    def note(self, address: str, request: bytes, reply: bytes, took_in_millis: float) -> None:
+        """Take note of a request of the main namespace and its reply, both as they were on the wire."""
+
     def close(self) -> None:
         """Do nothing any more by itself."""
 

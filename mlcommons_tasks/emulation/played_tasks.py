@@ -1,4 +1,4 @@
-"""The tasks of a namespace as callers have them: those that are played move with each read, the others are as stored."""
+"""The tasks of a namespace as callers have them: those that are played move with each read, others are as stored."""
 
 from __future__ import annotations
 

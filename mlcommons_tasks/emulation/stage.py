@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mlcommons_tasks.clock import EmulatedClock
+from mlcommons_tasks.clock import ClockState, EmulatedClock, SystemClock
 from mlcommons_tasks.emulation.director import Director
 from mlcommons_tasks.emulation.faults import Asked, Fault, choose
 from mlcommons_tasks.emulation.matching import Created
@@ -159,11 +159,17 @@ class Stage:
 
         return self._states.change(self.namespace, count)
 
-    def move_clock(self, move: Callable[[EmulatedClock], object]) -> None:
-        """Stop, start or move the time, on every replica; played tasks go where it takes them."""
-        move(self.clock)
-        moved = self.clock.state
-        self._change(lambda _: {"clock": moved})
+    def move_clock(self, move: Callable[[ClockState, int], ClockState]) -> None:
+        """Stop, start or move the time, on every replica; played tasks go where it takes them.
+
+        `move` is told how the time stands, and what the machine's is in milliseconds.
+        """
+
+        def change(state: State) -> tuple[State, ClockState]:
+            moved = move(state.clock, SystemClock().now_in_millis())
+            return msgspec.structs.replace(state, clock=moved), moved
+
+        self.clock.load(self._states.change(self.namespace, change))
         if self.state.has_plays:
             self._plays.move_all()
 

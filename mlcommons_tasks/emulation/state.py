@@ -1,4 +1,4 @@
-"""What one namespace was told: its scenarios and faults with their counts, its time, its ids. The same on every replica.
+"""What one namespace was told: scenarios and faults with their counts, time, ids. The same on every replica.
 
 Knows how it is kept and changed, and not what any of it does.
 """

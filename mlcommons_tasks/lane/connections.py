@@ -21,6 +21,8 @@ from gunicorn.workers import gthread
 from mlcommons_tasks.lane.arrival import arrival_of
 from mlcommons_tasks.lane.desk import Desk
 
+#: Takes note of a request and its reply: the caller's address, both as they were on the wire, milliseconds.
+Note = Callable[[str, bytes, bytes, float], None]
 RECEIVED = 64 * 1024  #: bytes that are read at once
 MOST_BEHIND = 256 * 1024  #: bytes that a caller may send while an answer is under way
 MOST_KEPT = 64 * 1024 * 1024  #: bytes of bodies that are waited for, of all callers together
@@ -39,6 +41,7 @@ class Caller(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
         self.data: bytes | bytearray = b""  #: from the first byte of the request in hand on
         self.wanted: int | None = None  #: bytes of that request, once that is known
         self.taken = 0  #: bytes of a request that the desk has in hand
+        self.taken_at = 0.0  #: since when, by `time.monotonic`
         self.unsent = b""  #: of a reply
         self.watched = False
         self.ended = False  #: its sender says no more
@@ -54,6 +57,7 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
         super().__init__(*args, **kwargs)
         self.now = time.monotonic()
         self.desk: Desk | None = None
+        self.journal: Note | None = None  #: told of every request that the desk answers
         self._callers: set[Caller] = set()
         self._kept = 0
         self._swept = self._notified = 0.0
@@ -83,6 +87,9 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
 
     def answer(self, caller: Caller, reply: bytes) -> None:
         """Send a reply to a caller, and look at what they sent behind the request."""
+        if self.journal is not None:
+            took_in_millis = (time.monotonic() - caller.taken_at) * 1000
+            self.journal(caller.client[0], bytes(caller.data[: caller.taken]), reply, took_in_millis)
         try:
             sent = caller.sock.send(reply)
         except (BlockingIOError, InterruptedError):
@@ -234,7 +241,7 @@ class LoopWorker(gthread.ThreadWorker):  # type: ignore[misc]  # likewise
         if self.desk is not None and self.alive:
             caller.taken = self.desk.take(caller, data)
             if caller.taken:
-                caller.data = data
+                caller.data, caller.taken_at = data, self.now
                 return
         arrival = arrival_of(data)
         if whole or arrival.ready:

@@ -7,6 +7,7 @@ is declined, and goes the usual way with the usual care.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -53,9 +54,19 @@ class Desk:
     """Takes requests from callers, and answers or declines each of them later; all in one thread."""
 
     def __init__(
-        self, loop: Loop, counter: Counter, answers: Answers, places: list[Place], headers: dict[str, str]
+        self,
+        loop: Loop,
+        counter: Counter,
+        answers: Answers,
+        places: list[Place],
+        headers: dict[str, str],
+        is_open: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Open links to `places` when they are needed; `headers` go with each request to OpenSearch."""
+        """Open links to `places` when they are needed; `headers` go with each request to OpenSearch.
+
+        Nothing is taken unless the desk `is_open`.
+        """
+        self._is_open = is_open
         self._loop = loop
         self._counter = counter
         self._answers = answers
@@ -71,6 +82,8 @@ class Desk:
     def take(self, caller: Any, data: bytes) -> int:
         """Take the request that a caller's bytes begin with, if it is plain; return how many bytes it has, or 0."""
         asked = self._plain.request_in(data)
+        if asked is None or not self._is_open():
+            return 0
         if isinstance(asked, Poll) and self._loop.now >= self._for_polls.paused_until:
             self._waiting.append((caller, asked))
             return asked.size

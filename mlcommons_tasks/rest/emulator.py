@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from msgspec import Meta
 
 from mlcommons_tasks._version import __version__
-from mlcommons_tasks.clock import EmulatedClock
+from mlcommons_tasks.clock import ClockState
 from mlcommons_tasks.emulation.faults import Fault
 from mlcommons_tasks.emulation.presets import presets
 from mlcommons_tasks.emulation.scenario_files import scenario_schema
@@ -20,6 +20,7 @@ from mlcommons_tasks.emulation.state import KnownFault, KnownScenario
 from mlcommons_tasks.emulation.steps import Body
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
 from mlcommons_tasks.rest.emulator_guard import NAMESPACE_HEADER, TOKEN_HEADER, Guard
+from mlcommons_tasks.rest.emulator_journal import AnyJournal, add_journal_routes
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import EVERY_METHOD
 from mlcommons_tasks.task import FunctionName, InputType, TaskState, TaskType
@@ -82,7 +83,7 @@ class NewTask(Body, frozen=True):
     scenario: Scenario | str | None = None
 
 
-def emulator_blueprint(stage: Stage, namespaces: Namespaces, guard: Guard) -> Blueprint:
+def emulator_blueprint(stage: Stage, namespaces: Namespaces, journal: AnyJournal, guard: Guard) -> Blueprint:
     """Return the routes by which one namespace is directed."""
     routes = Blueprint(NAME, __name__)
 
@@ -123,6 +124,7 @@ def emulator_blueprint(stage: Stage, namespaces: Namespaces, guard: Guard) -> Bl
     _faults(routes, stage, done)
     _clock(routes, stage, done)
     _tasks(routes, stage, done)
+    add_journal_routes(routes, PREFIX, stage, journal)
 
     @routes.get(f"{PREFIX}/namespaces")
     def list_namespaces() -> Response:
@@ -228,7 +230,7 @@ def _faults(routes: Blueprint, stage: Stage, done: Done) -> None:
 
 
 def _clock(routes: Blueprint, stage: Stage, done: Done) -> None:
-    def moved(move: Callable[[EmulatedClock], object] | None) -> Response:
+    def moved(move: Callable[[ClockState, int], ClockState] | None) -> Response:
         RestRequest.current().finish()
         if move is not None:
             stage.move_clock(move)
@@ -248,22 +250,22 @@ def _clock(routes: Blueprint, stage: Stage, done: Done) -> None:
     @routes.post(f"{PREFIX}/clock/_stop")
     def stop_clock() -> Response:
         told = _told(StopAt) if RestRequest.current().payload else StopAt()
-        return moved(lambda clock: clock.stop(told.at))
+        return moved(lambda clock, now: clock.stopped(now, told.at))
 
     @routes.post(f"{PREFIX}/clock/_start")
     def start_clock() -> Response:
-        return moved(lambda clock: clock.start())
+        return moved(lambda clock, now: clock.started(now))
 
     @routes.post(f"{PREFIX}/clock/_advance")
     def advance_clock() -> Response:
         millis = parse_time_value(_told(Advance).by, "by") // NANOS_PER_MILLI
         if millis < 0:
             raise IllegalArgument("`by` must not be negative: time does not go back")
-        return moved(lambda clock: clock.advance(millis))
+        return moved(lambda clock, _: clock.advanced(millis))
 
     @routes.delete(f"{PREFIX}/clock")
     def reset_clock() -> Response:
-        return moved(lambda clock: clock.reset())
+        return moved(lambda _clock, _now: ClockState())
 
     @routes.put(f"{PREFIX}/ids")
     def seed_ids() -> Response:

@@ -9,14 +9,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from mlcommons_tasks.clock import SystemClock
 from mlcommons_tasks.emulation.entries import Answer, Entry
 from mlcommons_tasks.emulation.faults import Asked
-from mlcommons_tasks.emulation.journal import Journal
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.rest.emulator import INSIDE, PREFIX
 from mlcommons_tasks.rest.emulator_guard import NAMESPACE_HEADER
+from mlcommons_tasks.rest.emulator_journal import AnyJournal
 from mlcommons_tasks.rest.fault_effects import apply
 from mlcommons_tasks.rest.journal_edge import BODY, recorded
 from mlcommons_tasks.rest.namespace_paths import in_namespace
@@ -49,7 +48,7 @@ class EmulatorEdge:
     def __init__(
         self,
         open_place: Callable[[str], Place],
-        journal: Journal,
+        journal: AnyJournal,
         *,
         identity_headers: Iterable[str] = (),
         version: str | None = None,
@@ -59,7 +58,6 @@ class EmulatorEdge:
         self._open_place = open_place
         self._journal = journal
         self._identity_headers = frozenset(identity_headers)
-        self._clock = SystemClock()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -79,7 +77,7 @@ class EmulatorEdge:
             start_response,
             self._keep,
             namespace=name,
-            now_in_millis=self._clock.now_in_millis,
+            now_in_millis=place.stage.clock.now_in_millis,
             identity_headers=self._identity_headers,
         )
 

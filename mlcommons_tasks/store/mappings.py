@@ -32,6 +32,7 @@ MODEL_INDEX = ".plugins-ml-model"
 CLUSTER_TASK_INDEX = ".mlcommons-tasks-cluster-tasks"  #: our own: what ML Commons has no index for
 SETTINGS_INDEX = ".mlcommons-tasks-settings"  #: likewise
 EMULATION_INDEX = ".mlcommons-tasks-emulation"  #: likewise
+JOURNAL_INDEX = ".mlcommons-tasks-journal"  #: likewise
 SETTINGS = {"index": {"number_of_shards": "1", "auto_expand_replicas": "0-1"}}
 
 
