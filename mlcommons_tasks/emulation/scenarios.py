@@ -15,6 +15,7 @@ from mlcommons_tasks.emulation.steps import NAME, Body, Match, Refusal, Step, pr
 from mlcommons_tasks.errors import IllegalArgument
 
 MOST_LAG = 1_000
+MOST_STEPS = 1_000
 Told = TypeVar("Told")
 
 
@@ -24,7 +25,12 @@ class Scenario(Body, frozen=True):
     name: Annotated[str, Meta(pattern=NAME, description="by which it is asked for, reset and replaced")]
     match: Annotated[Match, Meta(description="which tasks it is for; without it every task")] = Match()
     times: Annotated[int, Meta(ge=1, description="how many tasks it takes; without it all")] | None = None
-    steps: Annotated[tuple[Step, ...], Meta(min_length=1, description="what the task does, in order")] | None = None
+    steps: (
+        Annotated[
+            tuple[Step, ...], Meta(min_length=1, max_length=MOST_STEPS, description="what the task does, in order")
+        ]
+        | None
+    ) = None
     preset: Annotated[str, Meta(description="steps that have a name")] | None = None
     parameters: Annotated[dict[str, Any], Meta(description="the parameters of the preset")] = msgspec.field(
         name="with", default_factory=dict

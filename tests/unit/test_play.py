@@ -128,6 +128,22 @@ def test_a_read_of_a_state_that_does_not_count_reads_changes_nothing() -> None:
         assert play.was_read() == play
 
 
+def test_a_clock_that_goes_back_holds_nothing_up_but_seconds() -> None:
+    """Reads still move a task, through steps that nobody sees too, and no time in it goes back."""
+    play = begun(
+        {"state": "CREATED", "lasts": {"seconds": 1}},
+        {"state": "RUNNING", "lasts": {"reads": 1}},
+        {"state": "CANCELLING"},
+        {"state": "CANCELLED", "lasts": {"seconds": 5}},
+        {"state": "ABSENT"},
+    ).advanced(NOW + 1000)
+
+    earlier = play.was_read().advanced(NOW - 60_000)
+    assert (state_of(earlier), earlier.entered) == ("CANCELLED", NOW + 1000)
+    assert earlier.advanced(NOW + 5999) == earlier
+    assert earlier.advanced(NOW + 6000).state == "ABSENT"
+
+
 def test_fields_stay_until_a_later_step_says_otherwise() -> None:
     """As in the plugin, whose updates are partial: also what a step says that nobody saw."""
     play = begun(
@@ -211,6 +227,8 @@ def test_a_played_training_names_a_model_once_it_is_done() -> None:
     assert len(done.played_model_id or "") == 20
     assert done.played_model_id == (done.source() or {})["model_id"]
     assert begun({"state": "COMPLETED", "model_id": "mine"}).played_model_id == "mine"
+    early = begun({"state": "RUNNING", "model_id": "mine"}, {"state": "COMPLETED"}, base={**BASE, "model_id": None})
+    assert early.played_model_id == "mine"
     deploy = begun({"state": "COMPLETED"}, base={"task_type": "DEPLOY_MODEL", "model_id": "m1"})
     assert (deploy.source() or {})["model_id"] == "m1"
     assert deploy.played_model_id is None
@@ -220,6 +238,11 @@ def test_a_task_that_makes_no_model_names_none() -> None:
     """A batch prediction is COMPLETED without a model id, and a failed training has none."""
     assert "model_id" not in (begun({"state": "COMPLETED"}, base={"task_type": "BATCH_PREDICTION"}).source() or {})
     assert "model_id" not in (begun({"state": "FAILED"}).source() or {})
+
+
+def test_a_field_that_is_nothing_is_not_shown() -> None:
+    """A document has no nulls, as a real one has none."""
+    assert None not in (begun({"state": "RUNNING"}, base={**BASE, "model_id": None}).source() or {}).values()
 
 
 class TestRealWork:
@@ -233,6 +256,12 @@ class TestRealWork:
 
         assert (play.waits_for_work, play.needs_work, play.is_over) == (True, True, False)
         assert set(polled(play, 5, NOW + 99_000)) == {"RUNNING"}
+
+    def test_reads_that_wait_for_work_are_not_counted(self) -> None:
+        """A poller that waits has nothing written."""
+        play = begun({"state": "RUNNING", "lasts": {"reads": 1}}, {"state": "COMPLETED"}, has_work=True).was_read()
+
+        assert play.was_read() == play.advanced(NOW + 1) == play
 
     def test_work_that_is_done_early_is_shown_when_the_step_ends(self) -> None:
         """The scenario's time is the longer one."""

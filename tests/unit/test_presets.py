@@ -145,7 +145,10 @@ def test_reads_is_how_often_a_state_is_shown(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["fails", "fails_on_one_node", "completed_with_error", "cancelled", "expired"])
 def test_no_reads_is_the_end_at_once(name: str) -> None:
-    """The first read of the task shows how it ended."""
+    """The first read of the task shows how it ended; what is stored of it can be read again."""
+    play = begun(name, reads=0)
+
+    assert Play.from_document(play.to_document()) == play
     assert seen(preset_of(name, {"reads": 0}).steps()).get == (WALKS[name][-1],)
 
 
@@ -167,6 +170,7 @@ def test_some_nodes_that_fail_are_named_in_json_in_a_text() -> None:
     play = begun("completed_with_error", worker_nodes=4, failed=2, error="no room")
     source = last_source(play)
 
+    assert preset_of("completed_with_error", {"worker_nodes": 2, "failed": 2})
     assert len((play.source() or {})["worker_node"]) == 4
     assert json.loads(source["error"]) == dict.fromkeys(source["worker_node"][:2], "no room")
 
