@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": ("mlcommons_tasks.cli.serve", "serve", "Run the service over an embedded or a given OpenSearch."),
     "seed": ("mlcommons_tasks.cli.seed", "seed", "Load tasks or data from NDJSON files or folders."),
     "demo": ("mlcommons_tasks.cli.demo", "demo", "Train KMEANS on iris, from nothing to COMPLETED, and show it."),
+    "audit": ("mlcommons_tasks.cli.audit", "audit", "Show how clients polled a service, and fail over what is wrong."),
     "node": ("mlcommons_tasks.cli.node", "node", "Prepare and run the embedded OpenSearch alone."),
 }
 

@@ -120,13 +120,18 @@ def findings(report: Report, checks: Iterable[str]) -> list[Finding]:
     """
     found = []
     for check in checks:
-        finder, limit = _finder(check)
+        finder, limit = check_named(check)
         for client in report.clients:
             found += [Finding(check, client.name, task, message) for task, message in finder(client, limit)]
     return found
 
 
-def _finder(check: str) -> tuple[Callable[[Client, float], _Found], float]:
+def check_named(check: str) -> tuple[Callable[[Client, float], _Found], float]:
+    """Return who looks for what a check is about, and the number it compares with.
+
+    Raises:
+        IllegalArgument: there is no such check.
+    """
     found = _CHECK.fullmatch(check.replace(" ", ""))
     name, limit = (found[1], found[2]) if found else (check, "")
     takes_number = name.endswith(("<", ">"))

@@ -170,7 +170,7 @@ class Entry:
         try:
             kind = of_media_type(named.get("content-type")) or MediaType.JSON
             if kind is not MediaType.JSON:
-                body = json_of(body, kind) or b""
+                body = json_of(body, kind) or b"{}"  # of SMILE nothing is known
             return msgspec.json.decode(body, type=_Reply)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TaskPluginError):
             return None
