@@ -54,15 +54,6 @@ def load_file(path: Path) -> ScenarioFile:
         raise SettingsError(f"the scenario file {path} cannot be used: {error.reason}") from error
 
 
-def load_folder(folder: Path) -> list[ScenarioFile]:
-    """Return what the scenario files of a folder hold, in the order of their names.
-
-    Raises:
-        SettingsError: it is no folder, or a file of it cannot be read.
-    """
-    return load([folder])
-
-
 def load(paths: Iterable[Path]) -> list[ScenarioFile]:
     """Return what files, and the files of folders, hold, in order.
 

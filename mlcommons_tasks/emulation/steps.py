@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -142,8 +142,3 @@ def settled(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         msgspec.structs.replace(step, lasts=FOREVER if number == last else step.lasts or IMMEDIATE)
         for number, step in enumerate(steps)
     )
-
-
-def plain(body: Body) -> Any:
-    """Return a body as JSON would have it."""
-    return msgspec.to_builtins(body)
