@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from flask import Blueprint, Response, request
-from msgspec import Meta
 
 from mlcommons_tasks._version import __version__
 from mlcommons_tasks.clock import ClockState
 from mlcommons_tasks.emulation.faults import Fault
 from mlcommons_tasks.emulation.presets import presets
 from mlcommons_tasks.emulation.scenario_files import scenario_schema
-from mlcommons_tasks.emulation.scenarios import Scenario, ScenarioFile, read_scenario, read_scenario_file
+from mlcommons_tasks.emulation.scenarios import ScenarioFile, read_scenario, read_scenario_file
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.emulation.state import KnownFault, KnownScenario
-from mlcommons_tasks.emulation.steps import Body
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
+from mlcommons_tasks.rest.emulator_bodies import Advance, NewTask, Seed, StopAt
 from mlcommons_tasks.rest.emulator_guard import NAMESPACE_HEADER, TOKEN_HEADER, Guard
 from mlcommons_tasks.rest.emulator_journal import AnyJournal, add_journal_routes
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import EVERY_METHOD
-from mlcommons_tasks.task import FunctionName, InputType, TaskState, TaskType
+from mlcommons_tasks.task import TaskState
 from mlcommons_tasks.wire.time_value import parse_time_value
 
 NAME = "emulator"
@@ -52,35 +51,6 @@ class UnknownCall(TaskPluginError):
 
     status = 404
     type = "resource_not_found_exception"
-
-
-class Advance(Body, frozen=True):
-    """By how much the clock is moved on."""
-
-    by: Annotated[str, Meta(min_length=1, description="a time value, such as 30s, 5m or 250ms")]
-
-
-class StopAt(Body, frozen=True):
-    """At what time the clock is stopped; without one it is where it stands."""
-
-    at: Annotated[int, Meta(ge=0, description="milliseconds since the epoch")] | None = None
-
-
-class Seed(Body, frozen=True):
-    """What ids follow from."""
-
-    seed: Annotated[int, Meta(ge=0)]
-
-
-class NewTask(Body, frozen=True):
-    """A task of any type that plays a scenario: one that is given, or known by name, or that matches."""
-
-    task_type: TaskType
-    function_name: FunctionName
-    input_type: InputType | None = None
-    model_id: Annotated[str, Meta(min_length=1)] | None = None
-    is_async: bool = True
-    scenario: Scenario | str | None = None
 
 
 def emulator_blueprint(stage: Stage, namespaces: Namespaces, journal: AnyJournal, guard: Guard) -> Blueprint:
