@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 
+from mlcommons_tasks.emulation.play import Play
 from mlcommons_tasks.emulation.plays import Plays
+from mlcommons_tasks.store.mappings import TASK_INDEX
+from mlcommons_tasks.store.names import renamed
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.store.upstream import Reply
 
 #: What a second look at a search asks for, whatever the caller's answer is to show.
 IDS_ONLY = {"format": "json", "filter_path": "hits.hits._id"}
 SHAPING = ("pretty", "human", "error_trace")
+ATTEMPTS = 10  #: a search is repeated if another replica moves a task between looking and counting
 
 
 class PlayedTasks(TaskStore):
@@ -40,30 +44,68 @@ class PlayedTasks(TaskStore):
     def search(
         self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]], *, nothing: bool = False
     ) -> Reply:
-        """Search, and count a read of each task that is found."""
+        """Search, and count a read of each task that is found, or asked for by its id while it is absent."""
         sent = list(headers)
         if nothing or not self._has_plays():
             return super().search(payload, query, sent, nothing=nothing)
-        return self._counted(query, lambda query: super(PlayedTasks, self).search(payload, query, sent))
+        return self._counted(payload, query, lambda query: super(PlayedTasks, self).search(payload, query, sent))
 
     def search_point_in_time(
         self, payload: bytes, query: Mapping[str, str], headers: Iterable[tuple[str, str]]
     ) -> Reply:
-        """Search a point in time, and count a read of each task that is found."""
+        """Search a point in time, and count a read of each task that is found, though it is shown as it was then."""
         sent = list(headers)
-        if not self._has_plays():
-            return super().search_point_in_time(payload, query, sent)
-        return self._counted(query, lambda query: super(PlayedTasks, self).search_point_in_time(payload, query, sent))
+        names = {self.documents.name: TASK_INDEX}
 
-    def _counted(self, query: Mapping[str, str], search: Callable[[Mapping[str, str]], Reply]) -> Reply:
-        moving = self._plays.move_all()
+        def search(query: Mapping[str, str]) -> Reply:
+            return renamed(super(PlayedTasks, self).search_point_in_time(payload, query, sent), names)
+
         answer = search(query)
-        if answer.status != 200:
-            return answer
-        shown = answer
-        if query.get("format") != "json" or "filter_path" in query:
-            ids_only = {name: value for name, value in query.items() if name not in SHAPING} | IDS_ONLY
-            shown = search(ids_only)
-        hits = json.loads(shown.payload).get("hits", {}).get("hits", ())
-        self._plays.count_reads(moving.intersection(hit["_id"] for hit in hits if "_id" in hit))
+        if answer.status == 200 and self._has_plays():
+            for task_id in _states(answer if _is_whole(query) else search(_ids_only(query))):
+                self._plays.read(task_id)
         return answer
+
+    def _counted(self, payload: bytes, query: Mapping[str, str], search: Callable[[Mapping[str, str]], Reply]) -> Reply:
+        self._plays.move_all()
+        with self._plays.turns.alone():
+            for _ in range(ATTEMPTS):
+                plays = self._plays.moved_all()
+                answer = search(query)
+                if not plays or answer.status != 200:
+                    break
+                states = _states(answer if _is_whole(query) else search(_ids_only(query)))
+                found = {task_id: play for task_id, play in plays.items() if task_id in states}
+                if all(states[task_id] in (None, _state(play)) for task_id, play in found.items()):
+                    absent = {task_id: play for task_id, play in plays.items() if _is_asked_for(play, payload, query)}
+                    if self._plays.count_reads(found | absent):
+                        break
+        return answer
+
+
+def _is_whole(query: Mapping[str, str]) -> bool:
+    return query.get("format") == "json" and "filter_path" not in query
+
+
+def _ids_only(query: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in query.items() if name not in SHAPING} | IDS_ONLY
+
+
+def _states(answer: Reply) -> dict[str, str | None]:
+    """Return the tasks of a search's answer with their states, None where it does not say."""
+    if answer.status != 200:
+        return {}
+    hits = json.loads(answer.payload).get("hits", {}).get("hits", ())
+    return {hit["_id"]: hit.get("_source", {}).get("state") for hit in hits if "_id" in hit}
+
+
+def _state(play: Play) -> str | None:
+    source = play.stored_source()
+    return None if source is None else source["state"]
+
+
+def _is_asked_for(play: Play, payload: bytes, query: Mapping[str, str]) -> bool:
+    """Say whether a search names a task that is absent: no hit can tell."""
+    if play.stored_source() is not None:
+        return False
+    return play.task_id.encode() in payload or play.task_id in query.get("source", "")

@@ -10,11 +10,12 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.emulation.play import Outcome, Play
+from mlcommons_tasks.emulation.turns import Turns
 from mlcommons_tasks.errors import IndexNotFound, UpstreamError
 from mlcommons_tasks.model import MLModel
 from mlcommons_tasks.store.batches import Written
@@ -44,6 +45,7 @@ class Plays:
         self._tasks = tasks
         self._models = models
         self._clock = clock
+        self.turns = Turns()
         self.lost_work: LostWork = lambda _: None
         self.await_work: Callable[[str, float], None] = lambda _task_id, _timeout_s: None
 
@@ -54,8 +56,12 @@ class Plays:
             StoreUnavailable, UpstreamError: it could not be stored.
         """
         source = play.stored_source()
+        if play.played_model_id is not None:
+            self._store_model(play)
         if source is not None:
             self._tasks.documents.create(play.task_id, self._tasks.as_stored(source))
+        else:
+            self._tasks.documents.ensure()  # it is the task that is not there, not its index
         self._memory.put(KIND, self._namespace, play.task_id, _text(play), None)
 
     def look(self, task_id: str) -> bytes | None:
@@ -70,19 +76,31 @@ class Plays:
         """
         return self._read(task_id, counts=True)
 
-    def move_all(self) -> set[str]:
-        """Bring every task to where it is by now, so that a search finds what a GET would; return those that move."""
-        moving = self._memory.all(KIND, self._namespace)
-        for kept in moving:
-            play = _play(kept)
-            if play.waits_for_work or play.advanced(self._clock.now_in_millis()) != play:
-                self._read(kept.name, counts=False)
-        return {kept.name for kept in moving}
+    def move_all(self) -> None:
+        """Bring every task to where it is by now, so that a search finds what a GET would.
 
-    def count_reads(self, task_ids: Iterable[str]) -> None:
-        """Count a read of each of these tasks."""
-        for task_id in task_ids:
-            self._read(task_id, counts=True)
+        Real work that is due is waited for, in all as long as one read would wait.
+        """
+        until = time.monotonic() + AWAITED_S
+        for kept in self._memory.all(KIND, self._namespace):
+            if self._has_to_go(_play(kept)):
+                self._read(kept.name, counts=False, until=until)
+
+    def moved_all(self) -> dict[str, Play]:
+        """Do the same without waiting, alone; return every task that plays as a search shows it."""
+        plays = {kept.name: _play(kept) for kept in self._memory.all(KIND, self._namespace)}
+        documents = self._tasks.documents.positions(plays) if plays else {}
+        moved = {}
+        for task_id, play in plays.items():
+            is_there = self._says(documents[task_id], play.stored_source())
+            shown = play if is_there and not self._has_to_go(play) else self._look(task_id)
+            if shown is not None:
+                moved[task_id] = shown
+        return moved
+
+    def count_reads(self, shown: Mapping[str, Play]) -> bool:
+        """Count, alone, a read of each of these tasks as they were shown; False if one is not as it was."""
+        return all(self._counted_as(task_id, play) for task_id, play in shown.items())
 
     def finish(self, task_id: str, outcome: Outcome) -> bool:
         """Say what came of a task's real work; False if nobody wants to know it any more."""
@@ -123,8 +141,12 @@ class Plays:
         for kind in (KIND, ENDED):
             self._memory.delete(kind, self._namespace, wanted)
 
-    def _read(self, task_id: str, *, counts: bool) -> bytes | None:
-        until = time.monotonic() + AWAITED_S
+    def _has_to_go(self, play: Play) -> bool:
+        """Say whether a task is somewhere else by now, or may be."""
+        return play.is_over or play.waits_for_work or play.advanced(self._clock.now_in_millis()) != play
+
+    def _read(self, task_id: str, *, counts: bool, until: float | None = None) -> bytes | None:
+        until = time.monotonic() + AWAITED_S if until is None else until
         while True:
             kept = self._memory.get(KIND, self._namespace, task_id)
             if kept is None:
@@ -133,20 +155,54 @@ class Plays:
             if _wants_only_work(before, self._clock.now_in_millis()) and (rest := until - time.monotonic()) > 0:
                 self.await_work(task_id, rest)
                 continue
-            found = self._tasks.find(task_id)
-            if found is None and before.stored_source() is not None:  # somebody deleted it
-                self.forget(task_id)
-                return None
-            shown = before.advanced(self._clock.now_in_millis())
-            if shown.waits_for_work and (reason := self.lost_work(task_id)) is not None:
-                shown = shown.finished(Outcome(error=reason)).advanced(self._clock.now_in_millis())
-            after = shown.was_read() if counts else shown
             try:
-                self._write(kept, before, after, found)
+                with self.turns.together():
+                    shown = self._step(kept, counts=counts)
             except Conflict:
                 continue
-            source = shown.source()
+            source = None if shown is None else shown.source()
             return None if source is None else json.dumps(self._tasks.as_stored(source)).encode()
+
+    def _look(self, task_id: str) -> Play | None:
+        """Return a task as it is by now, None if it plays no more; its document says so, too."""
+        while (kept := self._memory.get(KIND, self._namespace, task_id)) is not None:
+            with contextlib.suppress(Conflict):
+                return self._step(kept, counts=False)
+        return None
+
+    def _counted_as(self, task_id: str, wanted: Play) -> bool:
+        """Count a read of a task that is as `wanted` says, or say that it is not."""
+        while (kept := self._memory.get(KIND, self._namespace, task_id)) is not None:
+            shown = _play(kept).advanced(self._clock.now_in_millis())
+            if shown.stored_source() != wanted.stored_source():
+                return False
+            with contextlib.suppress(Conflict):
+                self._step(kept, counts=True)
+                return True
+        return self._says(self._tasks.find(task_id), wanted.stored_source())  # it has ended since, or was deleted
+
+    def _step(self, kept: Remembered, *, counts: bool) -> Play | None:
+        """Return a task as a reader finds it, having remembered that; None if it was deleted.
+
+        Raises:
+            Conflict: somebody else moved it meanwhile.
+        """
+        before = _play(kept)
+        found = self._tasks.find(kept.name)
+        if found is None and before.stored_source() is not None:
+            self._require_same(kept)  # or it is absent by now, and nobody deleted it
+            self.forget(kept.name)
+            return None
+        shown = before.advanced(self._clock.now_in_millis())
+        if shown.waits_for_work and (reason := self.lost_work(kept.name)) is not None:
+            shown = shown.finished(Outcome(error=reason)).advanced(self._clock.now_in_millis())
+        self._write(kept, before, shown.was_read() if counts else shown, found)
+        return shown
+
+    def _require_same(self, kept: Remembered) -> None:
+        """Raise Conflict if a task was moved since: what was found of its document may be of later than `kept`."""
+        if self._memory.get(KIND, self._namespace, kept.name) != kept:
+            raise Conflict
 
     def _write(self, kept: Remembered, before: Play, after: Play, found: Found | None) -> None:
         """Remember how far a task is, and store its document as that says.
@@ -161,6 +217,8 @@ class Plays:
             found = self._create(after.task_id, source)
         if after != before:
             kept = self._memory.put(KIND, self._namespace, after.task_id, _text(after), kept)
+        elif not self._says(found, source):
+            self._require_same(kept)
         self._store(after, found)
         if after.is_over and after.stored_source() == after.source():
             self._end(kept, after)
@@ -189,7 +247,7 @@ class Plays:
                 if found is not None:
                     self._tasks.delete(play.task_id, {})
                 return
-            if found is None or found[0] == self._tasks.as_stored(source):
+            if found is None or self._says(found, source):
                 return
             try:
                 self._tasks.documents.replace(play.task_id, self._tasks.as_stored(source), found[1])
@@ -198,11 +256,17 @@ class Plays:
                     raise
             else:
                 return
+            found = self._tasks.find(play.task_id)  # first, so that it is never of later than what is remembered
             kept = self._memory.get(KIND, self._namespace, play.task_id)  # whoever was faster may know more by now
-            found = self._tasks.find(play.task_id)
             if kept is None or found is None:
                 return
             play = _play(kept)
+
+    def _says(self, found: Found | None, source: dict[str, Any] | None) -> bool:
+        """Say whether a document is what it is to be."""
+        if found is None or source is None:
+            return found is None and source is None
+        return found[0] == self._tasks.as_stored(source)
 
     def _end(self, kept: Remembered, play: Play) -> None:
         """Leave a task that moves no more to its document."""

@@ -5,6 +5,7 @@ Whoever trains says so again and again; a task whose trainer says nothing any mo
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import threading
@@ -62,7 +63,7 @@ class Work:
 
     def start(self, task_id: str, train: Train) -> None:
         """Do the training that was expected; how it ends is told to its play."""
-        self._threads.submit(self._run, task_id, train)
+        self._threads.submit(self._run, task_id, train, self._clock.now_in_millis(), time.monotonic())
 
     def give_up(self, task_id: str) -> None:
         """Expect nothing of a task that could not be stored."""
@@ -102,14 +103,16 @@ class Work:
         for task_id in list(self._open):
             self._tell(task_id, Outcome(error=STOPPED, at=self._clock.now_in_millis()))
 
-    def _run(self, task_id: str, train: Train) -> None:
+    def _run(self, task_id: str, train: Train, began: int, began_s: float) -> None:
         try:
-            outcome = Outcome(model_id=train(), at=self._clock.now_in_millis())
+            outcome = Outcome(model_id=train())
         except TaskPluginError as error:
-            outcome = Outcome(error=error.reason or type(error).__name__, at=self._clock.now_in_millis())
+            outcome = Outcome(error=error.reason or type(error).__name__)
         except Exception as error:
             log.exception("the training of the played task %s broke", task_id)
-            outcome = Outcome(error=f"{type(error).__name__}: {error}", at=self._clock.now_in_millis())
+            outcome = Outcome(error=f"{type(error).__name__}: {error}")
+        took_in_millis = round((time.monotonic() - began_s) * 1000)  # by the machine: a clock that jumps is no work
+        outcome = dataclasses.replace(outcome, at=min(self._clock.now_in_millis(), began + took_in_millis))
         if not self._tell(task_id, outcome) and outcome.model_id is not None:
             self._discard(outcome.model_id)
 
