@@ -18,16 +18,15 @@ from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.emulation.state import KnownFault, KnownScenario
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
 from mlcommons_tasks.rest.emulator_bodies import Advance, NewTask, Seed, StopAt
-from mlcommons_tasks.rest.emulator_guard import NAMESPACE_HEADER, TOKEN_HEADER, Guard
+from mlcommons_tasks.rest.emulator_guard import NAMESPACE_HEADER, PREFIX, TOKEN_HEADER, Guard
 from mlcommons_tasks.rest.emulator_journal import AnyJournal, add_journal_routes
+from mlcommons_tasks.rest.emulator_openapi import document, listed
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import EVERY_METHOD
 from mlcommons_tasks.task import TaskState
 from mlcommons_tasks.wire.time_value import parse_time_value
 
 NAME = "emulator"
-PREFIX = "/_emulator"
-INSIDE = f"{PREFIX}/in/"  #: what comes behind it is a namespace and a path of that
 NANOS_PER_MILLI = 1_000_000
 
 Told = TypeVar("Told", bound=msgspec.Struct)
@@ -74,6 +73,8 @@ def emulator_blueprint(stage: Stage, namespaces: Namespaces, journal: AnyJournal
                 "namespace": stage.namespace,
                 "namespace_header": NAMESPACE_HEADER,
                 "token_header": TOKEN_HEADER,
+                "openapi": f"{PREFIX}/openapi.json",
+                "calls": listed(),
             }
         )
 
@@ -81,6 +82,10 @@ def emulator_blueprint(stage: Stage, namespaces: Namespaces, journal: AnyJournal
     def health() -> Response:
         _ = stage.state  # which raises where it cannot be read
         return done({"status": "ok", "namespace": stage.namespace})
+
+    @routes.get(f"{PREFIX}/openapi.json")
+    def openapi() -> Response:
+        return done(document())
 
     @routes.get(f"{PREFIX}/schema/scenarios.json")
     def schema() -> Response:
@@ -135,8 +140,7 @@ def _scenarios(routes: Blueprint, stage: Stage, done: Done) -> None:
     @routes.post(f"{PREFIX}/scenarios")
     def add_scenarios() -> Response:
         RestRequest.current().finish()
-        payload = RestRequest.current().json_body()
-        told = _file_of(payload) or ScenarioFile(scenarios=(read_scenario(payload),))
+        told = read_told(RestRequest.current().json_body())
         stage.add(told.scenarios, told.faults)
         return done(
             {"scenarios": [each.name for each in told.scenarios], "faults": [each.name for each in told.faults]}
@@ -279,15 +283,6 @@ def _told(kind: type[Told]) -> Told:
         return msgspec.json.decode(RestRequest.current().json_body(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IllegalArgument(str(error)) from error
-
-
-def _file_of(payload: bytes) -> ScenarioFile | None:
-    """Return a body as a whole file, None if it is not one but a scenario."""
-    try:
-        names = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None  # which is said of it as a scenario
-    return read_scenario_file(payload) if names.keys() & {"scenarios", "faults"} else None
 
 
 def _scenario_body(known: KnownScenario) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class Documents:
     def source(self, _id: str, *, with_content: bool = False) -> bytes | None:
         return self._source
 
+    poll = source
+
     def index_exists(self) -> bool:
         return self._index
 
