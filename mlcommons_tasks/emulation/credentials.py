@@ -25,28 +25,36 @@ _HEADERS = frozenset(
         "x-emulator-token",
         "securitytenant",
         "opendistro_security_impersonate_as",
-        "x-forwarded-client-cert",
         "x-forwarded-user",
         "x-remote-user",
     }
 )
-_HEADERS_BEGIN = ("x-proxy-", "x-client-cert", "client-cert", "x-ssl-client", "ssl-client", "x-ssl-cert")
+_HEADERS_BEGIN = (
+    "x-proxy-",
+    "x-forwarded-client-cert",
+    "x-client-cert",
+    "client-cert",
+    "x-ssl-client",
+    "ssl-client",
+    "x-ssl-cert",
+)
 _WORDS = r"passw(?:or)?d|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key"
 _SECRET = re.compile(_WORDS, re.IGNORECASE)
 #: What a body has somewhere if there is anything to be left out of it; of most there is not.
 _SUSPECT = re.compile(rb"(?i)%b|basic|bearer|@|\\u|\0" % _WORDS.encode())
 
+_LONGEST_ACCOUNT = 1024
+
 _BASIC = re.compile(r"\b(Basic(?:\s|%20|\+)+)([A-Za-z0-9+/_-]{2,}(?:=|%3D){0,2})", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer(?:\s|%20|\+)+)[A-Za-z0-9._~+/%-]+=*", re.IGNORECASE)
-_ACCOUNT = re.compile(r"""(:(?:\\?/|%2F){2})[^\s/"'\\<>?#]*@""", re.IGNORECASE)
-_LOOSE = re.compile(rf"""(?i)([\w.-]*(?:{_WORDS})[\w.-]*["']?\s*[:=]\s*)(?!\*\*\*)\S+""")
+_ACCOUNT = re.compile(rf"""(:(?:\\?/|%2F){{2}})[^\s/"'\\<>?#]{{0,{_LONGEST_ACCOUNT}}}@""", re.IGNORECASE)
+_LOOSE = re.compile(r"""(?<![\w.-])([\w.-]+)(["']?\s{0,9}[:=]\s{0,9})\S+""")
 
 _COMMENT = r"/\*.*?(?:\*/|\Z)|//[^\n]*"  # which OpenSearch's parser passes over
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'  # the last one may be cut off
 _TOKEN = re.compile(rf"{_STRING}|{_COMMENT}", re.DOTALL)
 _TOKEN_OR_BRACKET = re.compile(rf"{_STRING}|{_COMMENT}|[\[\]{{}}]", re.DOTALL)
-_BLANK = rf"(?:\s|{_COMMENT})*"
-_COLON = re.compile(rf"{_BLANK}:{_BLANK}", re.DOTALL)
+_BLANK = re.compile(rf"\s+|{_COMMENT}", re.DOTALL)
 _BARE = re.compile(r"[^,}\]\s]*")
 _DEEPEST = 4  #: JSON in a string, in JSON in a string, and so on
 
@@ -100,7 +108,7 @@ def kept_body(body: bytes, content_type: str = "") -> bytes:
     else:
         text = _kept_json(text, 0)
         if kind and not kind.endswith("json"):
-            text = _LOOSE.sub(rf"\1{HIDDEN}", text)
+            text = _LOOSE.sub(lambda found: found[1] + found[2] + HIDDEN if is_secret(found[1]) else found[0], text)
     return kept_text(text).encode("utf-8", "surrogateescape")
 
 
@@ -127,10 +135,11 @@ def _kept_json(text: str, depth: int) -> str:
         position = token.end()
         if token[0][0] != '"':
             continue
-        colon = _COLON.match(text, position)
+        colon = _after_blank(text, position)
         replacement: str | None = None
-        if colon is not None and is_secret(_unquoted(token[0])):
-            begin, position = colon.end(), _end_of_value(text, colon.end())
+        if text[colon : colon + 1] == ":" and is_secret(_unquoted(token[0])):
+            begin = _after_blank(text, colon + 1)
+            position = _end_of_value(text, begin)
             replacement = f'"{HIDDEN}"'
         elif depth < _DEEPEST and '\\"' in token[0]:
             begin = token.start()
@@ -141,6 +150,12 @@ def _kept_json(text: str, depth: int) -> str:
             parts += (text[copied:begin], replacement)
             copied = position
     return "".join(parts) + text[copied:] if parts else text
+
+
+def _after_blank(text: str, position: int) -> int:
+    while (blank := _BLANK.match(text, position)) is not None:
+        position = blank.end()
+    return position
 
 
 def _end_of_value(text: str, position: int) -> int:

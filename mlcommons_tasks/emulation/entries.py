@@ -27,6 +27,7 @@ _TASK_SEARCH = re.compile(r"(?:/_plugins/_ml/tasks|/[^/?]*ml-task[^/?]*)/_search
 _HIT = re.compile(r'"_id":"([^"\\]+)"(?:(?!"_id":).)*?"state":"([A-Z_]+)"', re.DOTALL)
 _WRAPPED = {"gzip": 47, "x-gzip": 47, "deflate": 47, "x-deflate": 47}  # zlib finds out which of the two it is
 _RAW = -15
+_HIDDEN = HIDDEN.encode()
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,10 @@ class Entry:
 
     @property
     def answer(self) -> Answer | None:
-        """What was answered, or would have been but for a stale answer; None if it is not there as a whole."""
+        """What was answered, or would have been but for a stale answer; None if it is not kept as a whole."""
         if self.instead_of is not None:
             return self.instead_of
-        if self.status is None or self.dropped or self.response_truncated:
+        if self.status is None or self.dropped or self.response_truncated or _HIDDEN in self.response_body:
             return None
         return Answer(self.status, self.response_headers, self.response_body)
 
@@ -307,7 +308,7 @@ def _kept(body: bytes, headers: Headers, most: int) -> tuple[bytes, bool]:
     if encoding and encoding != "identity":
         unpacked = _unpacked(body, encoding, most + 1)
         if unpacked is None:
-            return HIDDEN.encode(), True  # nobody can see what is in it
+            return _HIDDEN, True  # nobody can see what is in it
         body = unpacked
     return kept_body(body[:most], named.get("content-type", "")), len(body) > most
 

@@ -160,7 +160,7 @@ class Fault(Body, frozen=True, kw_only=True):
 
     def to_document(self) -> dict[str, Any]:
         """Return the fault as JSON has it."""
-        document: dict[str, Any] = msgspec.to_builtins(self)
+        document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return document
 
     def matches(self, asked: Asked) -> bool:
