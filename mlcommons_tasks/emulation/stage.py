@@ -141,6 +141,11 @@ class Stage:
             }
         )
 
+    def scenario_of(self, task_id: str) -> str | None:
+        """Return the name of the scenario that a task plays, None if its work is real."""
+        play = self._plays.seen(task_id) if self.state.has_plays else None
+        return None if play is None else play.scenario
+
     def struck(self, asked: Asked) -> tuple[Fault, int] | None:
         """Return the fault that a request gets, and the running number of it there; count who was asked about it."""
         faults = {known.fault.name: known.fault for known in self.state.faults}

@@ -13,7 +13,7 @@ from mlcommons_tasks.clock import ClockState
 from mlcommons_tasks.emulation.faults import Fault
 from mlcommons_tasks.emulation.presets import presets
 from mlcommons_tasks.emulation.scenario_files import scenario_schema
-from mlcommons_tasks.emulation.scenarios import ScenarioFile, read_scenario, read_scenario_file
+from mlcommons_tasks.emulation.scenarios import Scenario, read_told
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.emulation.state import KnownFault, KnownScenario
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError

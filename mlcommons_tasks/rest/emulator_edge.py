@@ -5,6 +5,7 @@ Calls to `/_emulator/` itself are spared both. WSGI; below it each namespace has
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -13,8 +14,7 @@ from mlcommons_tasks.emulation.entries import Answer, Entry
 from mlcommons_tasks.emulation.faults import Asked
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.errors import TaskPluginError
-from mlcommons_tasks.rest.emulator import INSIDE, PREFIX
-from mlcommons_tasks.rest.emulator_guard import NAMESPACE_HEADER
+from mlcommons_tasks.rest.emulator_guard import INSIDE, NAMESPACE_HEADER, PREFIX
 from mlcommons_tasks.rest.emulator_journal import AnyJournal
 from mlcommons_tasks.rest.fault_effects import apply
 from mlcommons_tasks.rest.journal_edge import BODY, recorded
@@ -75,13 +75,19 @@ class EmulatorEdge:
             lambda environ, start_response: self._answered(place.stage, app, environ, start_response),
             environ,
             start_response,
-            self._keep,
+            lambda entry: self._keep(place.stage, entry),
             namespace=name,
             now_in_millis=place.stage.clock.now_in_millis,
             identity_headers=self._identity_headers,
         )
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, stage: Stage, entry: Entry) -> None:
+        """Keep an entry, and of one that created a task which scenario that plays."""
+        if entry.method == "POST" and entry.task_created is not None:
+            try:
+                entry = dataclasses.replace(entry, scenario=stage.scenario_of(entry.task_created))
+            except TaskPluginError as error:
+                log.info("which scenario a task plays could not be read: %s", error)
         self._journal.append(entry)
 
     def _answered(

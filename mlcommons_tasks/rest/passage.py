@@ -52,6 +52,7 @@ IDENTITIES = (
     "ssl-client",
     "x-ssl-cert",
 )
+OWN = "x-emulator-"  #: how headers begin that are for us alone
 SET_ANEW = frozenset({"host", "content-length", "expect"})  #: headers that each connection has of its own
 
 StartResponse = Callable[..., Any]
@@ -219,7 +220,8 @@ def callers_headers(environ: dict[str, Any], upstream: Upstream) -> Headers:
     return [
         (name, value)
         for name, value in end_to_end(headers_of(environ))
-        if not name.lower().startswith(IDENTITIES) or name.lower() in upstream.identity_headers
+        if not name.lower().startswith(OWN)
+        and (not name.lower().startswith(IDENTITIES) or name.lower() in upstream.identity_headers)
     ]
 
 
