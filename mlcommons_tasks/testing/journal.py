@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from mlcommons_tasks.testing.control import Control
 
 MOST = 10_000
-SHOWN = 20  #: requests in a message
+SHOWN = 20  #: lines of requests in a message
+TOLD = 500  #: requests that those are made of
 
 
 class Journal:
@@ -68,9 +70,12 @@ class Journal:
             raise AssertionError("\n".join(told_miss(miss) for miss in misses))
 
     def told(self, most: int = SHOWN) -> str:
-        """Return the last requests for people, a line each."""
-        requests = self.find(limit=most)
-        return "\n".join(["the last requests:", *map(told_request, requests)]) if requests else "there were no requests"
+        """Return the last requests for people, a line each; those that are alike share one."""
+        alike = [
+            (line, len(list(group))) for line, group in itertools.groupby(map(told_request, self.find(limit=TOLD)))
+        ]
+        lines = [line if count == 1 else f"{line}, {count} times" for line, count in alike[-most:]]
+        return "\n".join(["the last requests:", *lines]) if lines else "there were no requests"
 
 
 def told_request(request: Mapping[str, Any]) -> str:
