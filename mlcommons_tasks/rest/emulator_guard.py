@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from mlcommons_tasks.config import is_loopback
 from mlcommons_tasks.errors import TaskPluginError
 
+PREFIX = "/_emulator"
+INSIDE = f"{PREFIX}/in/"  #: what comes behind it is a namespace and a path of that
 TOKEN_HEADER = "X-Emulator-Token"  # noqa: S105  # a name, no secret
 NAMESPACE_HEADER = "X-Emulator-Namespace"
 
