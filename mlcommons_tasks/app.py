@@ -30,6 +30,7 @@ from mlcommons_tasks.rest.failures import AnsweringFlask, handle_failures
 from mlcommons_tasks.rest.gate import refuse_early
 from mlcommons_tasks.rest.models import models_blueprint
 from mlcommons_tasks.rest.passage import Passage
+from mlcommons_tasks.rest.played_creations import play_creations
 from mlcommons_tasks.rest.plugins import NAME as PLUGINS
 from mlcommons_tasks.rest.plugins import plugins_blueprint
 from mlcommons_tasks.rest.predict import predict_blueprint, train_predict_blueprint
@@ -164,6 +165,8 @@ def _space_app(service: Service, space: Space, stage: Stage | None = None, contr
     app.register_blueprint(proxy_blueprint(upstream))
     elsewhere = {PROXY, CLUSTER_TASKS, CLUSTER_SETTINGS, PLUGINS}
     refuse_early(app, elsewhere=elsewhere, forwards_unknown=facts.has_ml_commons)
+    if stage is not None:
+        play_creations(app, stage, models)
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)
     if (ours := own_segments(app.url_map.iter_rules(), PROXY)) is not None:
         app.wsgi_app = Passage(app.wsgi_app, upstream, ours)  # type: ignore[method-assign]

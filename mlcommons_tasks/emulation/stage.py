@@ -202,6 +202,23 @@ class Stage:
             raise IllegalArgument("no scenario matches: give one as `scenario`")
         return self.director.play(scenario, base)
 
+    def play_if_told(self, created: Created) -> str | None:
+        """Create a task with no data of its own if a scenario is for it, and return its id; None if none is.
+
+        Raises:
+            TaskPluginError: the scenario refuses it, or it could not be stored.
+        """
+        scenario = self.director.taken(created)
+        if scenario is None:
+            return None
+        base = {
+            "task_type": created.task_type,
+            "function_name": created.function_name,
+            "model_id": created.model_id,
+            "is_async": True,
+        }
+        return self.director.play(scenario, base)
+
     def delete_played(self) -> None:
         """Delete every task that was played here, with its model."""
         self._plays.delete(self._plays.of_scenario(None))

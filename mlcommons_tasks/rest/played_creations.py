@@ -1,0 +1,71 @@
+"""The calls that register and deploy models, where a scenario plays the tasks that they create.
+
+Without one they are answered as if this module were not there: what they really do is not emulated.
+Source: the answers of ml-commons 3.6.0 `RestMLRegisterModelAction`, `RestMLDeployModelAction`, as the real plugin gives
+them for a model that has to be fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+
+from flask import Flask, Response, request
+
+from mlcommons_tasks.emulation.matching import Created
+from mlcommons_tasks.emulation.stage import Stage
+from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.rest.exchange import RestRequest, reply
+from mlcommons_tasks.rest.routing import ML_PREFIX
+from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.task import FunctionName, TaskState, TaskType
+
+_REGISTER = re.compile(rf"{ML_PREFIX}/models/(?:_register|_upload)")
+_DEPLOY = re.compile(rf"{ML_PREFIX}/models/([^/]+)/(?:_deploy|_load)")
+DEFAULT_FUNCTION = FunctionName.TEXT_EMBEDDING.value  #: of a model that is registered without one
+
+
+def play_creations(app: Flask, stage: Stage, models: ModelStore) -> None:
+    """Have scenarios play what these calls create."""
+
+    @app.before_request
+    def create() -> Response | None:
+        if request.method != "POST" or not request.path.startswith(f"{ML_PREFIX}/models/"):
+            return None
+        if not stage.state.scenarios:
+            return None
+        if _REGISTER.fullmatch(request.path):
+            function_name = _function_name(RestRequest.current())
+            created = Created(TaskType.REGISTER_MODEL.value, function_name, (), None, _opaque_id())
+            return _answer(created, {})
+        if (found := _DEPLOY.fullmatch(request.path)) is not None:
+            model_id = unquote(found[1])
+            created = Created(TaskType.DEPLOY_MODEL.value, _algorithm(models, model_id), (), model_id, _opaque_id())
+            return _answer(created, {"task_type": created.task_type})
+        return None
+
+    def _answer(created: Created, shown: dict[str, Any]) -> Response | None:
+        task_id = stage.play_if_told(created)
+        if task_id is None:
+            return None
+        return reply({"task_id": task_id, **shown, "status": TaskState.CREATED.value})
+
+
+def _opaque_id() -> str | None:
+    return request.headers.get("X-Opaque-Id")
+
+
+def _function_name(rest: RestRequest) -> str:
+    try:
+        named = json.loads(rest.json_body() or b"{}").get("function_name", DEFAULT_FUNCTION)
+    except (ValueError, AttributeError, TaskPluginError):
+        return DEFAULT_FUNCTION
+    return str(named).upper()
+
+
+def _algorithm(models: ModelStore, model_id: str) -> str:
+    """Return what a model is of; one that was only played, or is not there, is taken for the usual kind."""
+    source = models.source(model_id, with_content=False)
+    return str(json.loads(source or b"{}").get("algorithm", DEFAULT_FUNCTION))
