@@ -108,11 +108,10 @@ class Entry:
     @property
     def answer(self) -> Answer | None:
         """What was answered, or would have been but for a stale answer; None if it is not kept as a whole."""
-        if self.instead_of is not None:
-            return self.instead_of
-        if self.status is None or self.dropped or self.response_truncated or _HIDDEN in self.response_body:
-            return None
-        return Answer(self.status, self.response_headers, self.response_body)
+        answer = self.instead_of
+        if answer is None and self.status is not None and not (self.dropped or self.response_truncated):
+            answer = Answer(self.status, self.response_headers, self.response_body)
+        return None if answer is None or _HIDDEN in answer.body else answer
 
     @cached_property
     def states_read(self) -> dict[str, str | None]:

@@ -295,7 +295,7 @@ def test_forgetting() -> None:
 
 
 def test_last_answers() -> None:
-    """The answers of the same request, newest first: method, target and body count; half an answer does not, nor less."""
+    """The answers of the same request, newest first: by method, target and body; no half ones."""
     journal = Journal()
     journal.add_raw(1, "main", "a", REQUEST, REPLY, 0.1)
     target = f"{TASKS}/abc?x=1"
