@@ -78,7 +78,7 @@ def audit(
         try:
             reports[namespace] = Report.from_document(service.get(namespace, "audit"))
         except ValueError as error:
-            raise StartError(f"{url} answers with something that is no audit: {error}") from error
+            raise StartError(f"the service answers with something that is no audit: {error}") from error
         if har_file is not None:
             archives.append(service.get(namespace, "requests/_har"))
     if har_file is not None:
@@ -99,7 +99,10 @@ class _Service:
     def __init__(self, url: str, token: str | None, ca_file: Path | None) -> None:
         from urllib3 import PoolManager, Timeout
 
+        from mlcommons_tasks.emulation.credentials import kept_text
+
         self._url = (url if "://" in url else f"http://{url}").rstrip("/")
+        self._shown = kept_text(self._url)
         self._headers = {"X-Emulator-Token": token} if token else {}
         self._pool = PoolManager(
             timeout=Timeout(TIMEOUT_S), retries=False, ca_certs=str(ca_file) if ca_file is not None else None
@@ -122,13 +125,13 @@ class _Service:
             answer = self._pool.request("GET", self._url + path, headers=self._headers)
             body = answer.json() if answer.status == 200 else None
         except (HTTPError, OSError) as error:
-            raise StartError(f"{self._url} cannot be asked: {error}", hint="Is the service there?") from error
+            raise StartError(f"{self._shown} cannot be asked: {error}", hint="Is the service there?") from error
         except ValueError as error:
-            raise StartError(f"{self._url}{path} answers with no JSON", hint="Is it an emulator?") from error
+            raise StartError(f"{self._shown}{path} answers with no JSON", hint="Is it an emulator?") from error
         if body is None:
             said = answer.data.decode("utf-8", "replace")[:500]
             hint = "Give its --token." if answer.status in (401, 403) else "Is it an emulator, and switched on there?"
-            raise StartError(f"{self._url}{path} answers {answer.status}: {said}", hint=hint)
+            raise StartError(f"{self._shown}{path} answers {answer.status}: {said}", hint=hint)
         return body
 
 
