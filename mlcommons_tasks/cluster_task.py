@@ -20,6 +20,7 @@ FIRST_NUMBER = 2**52
 NUMBERS_OF_A_TASK = 4
 #: The headers of a request that its tasks carry; OpenSearch's order changes from start to start.
 TASK_HEADERS = ("X-Request-Id", "X-Opaque-Id")
+PLAYED = "played"  #: the owner of what only a scenario plays: no process runs it
 CANCELLED_BY = "by user request"  #: the reason that OpenSearch gives for every cancellation over HTTP
 
 _TASK_ID = re.compile(r"([^:]+):(\d{1,19})")

@@ -200,6 +200,7 @@ class Namespaces:
         tasks = PlayedTasks(space.tasks, plays, lambda: self.states.get(name).has_plays)
         stage = Stage(name, self.states, clock, plays, work, director, tasks)
         stage.follow()
+        space.cluster_tasks.played = stage
         space.caretakers.append(_StageCaretaker(stage, service.settings.grace / 2))
         opened = Opened(space, stage, self._build(space, stage))
         space.start()

@@ -26,6 +26,9 @@ REAL: Final = "real"
 PLAYED: Final = "played"
 #: What these make is a model, so a played one of them names one when it completes.
 MAKE_A_MODEL = frozenset(kind.value for kind in (TaskType.TRAINING, TaskType.REGISTER_MODEL, TaskType.UPLOAD_MODEL))
+#: The states in which a task can be cancelled by `_tasks`, and those that it is in then.
+CANCELLABLE = frozenset({"CREATED", "RUNNING"})
+CANCELLED = frozenset({"CANCELLING", "CANCELLED"})
 MILLIS_IN_A_SECOND = 1_000
 
 
@@ -133,6 +136,19 @@ class Play:
     def finished(self, outcome: Outcome) -> Play:
         """Return the task once its real work is done."""
         return dataclasses.replace(self, outcome=outcome)
+
+    def cancelled(self, now: int) -> Play:
+        """Return the task once somebody cancelled it: at what its steps say of that, or over; if it is, as it is."""
+        if self.state not in CANCELLABLE:
+            return self
+        places = range(self.position + 1, len(self.steps))
+        place = next((place for place in places if self.steps[place].state in CANCELLED), None)
+        steps = self.steps
+        if place is None:
+            place = self.position + 1
+            steps = (*steps[:place], Step(state="CANCELLED", lasts="forever"))
+        moved = dataclasses.replace(self, steps=steps, position=place, reads=0, entered=max(now, self.entered))
+        return moved.advanced(now)
 
     def source(self) -> dict[str, Any] | None:
         """Return the document that GET shows, None while the task is absent."""

@@ -124,6 +124,28 @@ class Plays:
         kept = self._memory.get(KIND, self._namespace, task_id)
         return None if kept is None else _play(kept)
 
+    def moving(self) -> list[Play]:
+        """Return the tasks that are not over, as they are by now."""
+        now = self._clock.now_in_millis()
+        return [_play(kept).advanced(now) for kept in self._memory.all(KIND, self._namespace)]
+
+    def cancel(self, task_id: str) -> bool:
+        """Cancel a task; False if that changes nothing, or it plays no more.
+
+        Raises:
+            StoreUnavailable, UpstreamError: OpenSearch did not take it.
+        """
+        while (kept := self._memory.get(KIND, self._namespace, task_id)) is not None:
+            before = _play(kept)
+            now = self._clock.now_in_millis()
+            after = before.advanced(now).cancelled(now)
+            if after == before.advanced(now):
+                return False
+            with contextlib.suppress(Conflict), self.turns.together():
+                self._write(kept, before, after, self._tasks.find(task_id))
+                return True
+        return False
+
     def of_scenario(self, name: str | None) -> list[str]:
         """Return the ids of the tasks that a scenario played, all that were played without a name."""
         ended = [kept.name for kept in self._memory.all(ENDED, self._namespace) if name in (None, kept.text)]

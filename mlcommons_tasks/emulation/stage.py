@@ -5,21 +5,28 @@ Everything that `/_emulator/` can be told of a namespace; knows nothing of HTTP.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from mlcommons_tasks.clock import ClockState, EmulatedClock, SystemClock
+from mlcommons_tasks.cluster_task import FIRST_NUMBER, NUMBERS_OF_A_TASK, PLAYED, ClusterTask, TaskId
 from mlcommons_tasks.emulation.director import Director
 from mlcommons_tasks.emulation.faults import Asked, Fault, choose
 from mlcommons_tasks.emulation.matching import Created
+from mlcommons_tasks.emulation.play import Play
 from mlcommons_tasks.emulation.played_tasks import PlayedTasks
 from mlcommons_tasks.emulation.plays import Plays
 from mlcommons_tasks.emulation.scenarios import Scenario
 from mlcommons_tasks.emulation.state import KnownFault, KnownScenario, State, States
 from mlcommons_tasks.emulation.work import Work
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
+from mlcommons_tasks.task import TaskState, TaskType
+
+#: The states in which a training is in `_tasks`.
+UNDER_WAY = frozenset({TaskState.CREATED.value, TaskState.RUNNING.value, TaskState.CANCELLING.value})
 
 
 class UnknownName(TaskPluginError):
@@ -146,6 +153,17 @@ class Stage:
         play = self._plays.seen(task_id) if self.state.has_plays else None
         return None if play is None else play.scenario
 
+    def running(self) -> list[ClusterTask]:
+        """Return the played trainings that are not over, as `_tasks` shows them."""
+        if not self.state.has_plays:
+            return []
+        found = [(play, play.source()) for play in self._plays.moving() if play.state in UNDER_WAY]
+        return [_entry_of(play) for play, source in found if source and source["task_type"] == TaskType.TRAINING.value]
+
+    def cancel(self, ml_task_id: str) -> bool:
+        """Cancel a played training; False if it is over."""
+        return self._plays.cancel(ml_task_id)
+
     def struck(self, asked: Asked) -> tuple[Fault, int] | None:
         """Return the fault that a request gets, and the running number of it there; count who was asked about it."""
         faults = {known.fault.name: known.fault for known in self.state.faults}
@@ -238,3 +256,18 @@ def _with(before: tuple[Any, ...], new: list[Any], name_of: Callable[[Any], str]
     replaced = {name_of(each): each for each in new}
     kept = [replaced.pop(name_of(each), each) for each in before]
     return (*kept, *replaced.values())
+
+
+def _entry_of(play: Play) -> ClusterTask:
+    """Return a played training as an entry of `_tasks`; its number is always the same for the same task."""
+    digest = hashlib.sha256(play.task_id.encode()).digest()
+    number = FIRST_NUMBER + int.from_bytes(digest[:6], "big") * NUMBERS_OF_A_TASK
+    return ClusterTask(
+        id=TaskId(play.base["worker_node"][0], number),
+        description=f"ml_task[{play.task_id}], algorithm[{play.base['function_name']}], scenario[{play.scenario}]",
+        headers={},
+        start_time=play.base["create_time"],
+        owner=PLAYED,
+        ml_task_id=play.task_id,
+        state=play.state,
+    )
