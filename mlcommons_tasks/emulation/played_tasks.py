@@ -9,7 +9,7 @@ from mlcommons_tasks.emulation.play import Play
 from mlcommons_tasks.emulation.plays import Plays
 from mlcommons_tasks.store.mappings import TASK_INDEX
 from mlcommons_tasks.store.names import renamed
-from mlcommons_tasks.store.tasks import TaskStore
+from mlcommons_tasks.store.tasks import ReadableTasks
 from mlcommons_tasks.store.upstream import Reply
 
 #: What a second look at a search asks for, whatever the caller's answer is to show.
@@ -18,11 +18,11 @@ SHAPING = ("pretty", "human", "error_trace")
 ATTEMPTS = 10  #: a search is repeated if another replica moves a task between looking and counting
 
 
-class PlayedTasks(TaskStore):
-    """A task store whose tasks may be played; `has_plays` says whether any is."""
+class PlayedTasks(ReadableTasks):
+    """Tasks that may be played; `has_plays` says whether any is."""
 
-    def __init__(self, tasks: TaskStore, plays: Plays, has_plays: Callable[[], bool]) -> None:
-        self.__dict__.update(tasks.__dict__)  # the same index, the same version, the same ids
+    def __init__(self, tasks: ReadableTasks, plays: Plays, has_plays: Callable[[], bool]) -> None:
+        super().__init__(tasks.documents)
         self._plays = plays
         self._has_plays = has_plays
 

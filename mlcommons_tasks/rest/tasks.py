@@ -12,7 +12,7 @@ from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.rest.searches import deletion, search_reply
 from mlcommons_tasks.store.mappings import TASK_INDEX
 from mlcommons_tasks.store.models import ModelStore
-from mlcommons_tasks.store.tasks import TaskStore
+from mlcommons_tasks.store.tasks import ReadableTasks
 from mlcommons_tasks.task import TaskState, TaskType
 from mlcommons_tasks.versions import Failure, Profile
 from mlcommons_tasks.wire.model_document import read_model
@@ -25,7 +25,7 @@ NO_CONNECTION_TO_JOB = "Couldn't cancel the transform job. Please try again"
 NO_MODEL_OF_JOB = "Failed to retrieve the ML model for the given task ID"
 
 
-def tasks_blueprint(tasks: TaskStore, models: ModelStore, profile: Profile) -> Blueprint:
+def tasks_blueprint(tasks: ReadableTasks, models: ModelStore, profile: Profile) -> Blueprint:
     """Return the routes of stored tasks, as one version has them."""
     routes = Blueprint("tasks", __name__)
 
@@ -90,7 +90,7 @@ def plain_answer(source: bytes, profile: Profile) -> bytes | None:
     return None if _is_remote_job(task) else render_json(task)
 
 
-def _missing(tasks: TaskStore, no_document: Failure, no_index: Failure) -> Failure:
+def _missing(tasks: ReadableTasks, no_document: Failure, no_index: Failure) -> Failure:
     """Return what to say of a task that is not there; the index is looked for only if that makes a difference."""
     return no_document if no_document == no_index or tasks.index_exists() else no_index
 

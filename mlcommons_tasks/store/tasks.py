@@ -27,8 +27,20 @@ class Position:
     model_id: str | None = None
 
 
-class TaskStore(IndexedStore):
-    """Tasks in OpenSearch."""
+class ReadableTasks(IndexedStore):
+    """Tasks in OpenSearch as callers have them: polled, searched and deleted."""
+
+    def source(self, task_id: str) -> bytes | None:
+        """Return a task's stored source, or None if the task or the index is missing."""
+        return self._documents.source(task_id)
+
+    def poll(self, task_id: str) -> bytes | None:
+        """Return a task's stored source for somebody who waits for its end; see `source`."""
+        return self.source(task_id)
+
+
+class TaskStore(ReadableTasks):
+    """Tasks in OpenSearch, and how they are written."""
 
     def __init__(
         self,
@@ -88,14 +100,6 @@ class TaskStore(IndexedStore):
             undecided = self._documents.update_all(changes)  # they moved on meanwhile
             cancelled |= changes.keys() - set(undecided)
         return cancelled
-
-    def source(self, task_id: str) -> bytes | None:
-        """Return a task's stored source, or None if the task or the index is missing."""
-        return self._documents.source(task_id)
-
-    def poll(self, task_id: str) -> bytes | None:
-        """Return a task's stored source for somebody who waits for its end; see `source`."""
-        return self.source(task_id)
 
     def find(self, task_id: str) -> tuple[dict[str, Any], Written] | None:
         """Return a task's stored source and what the next write compares with, None if it is gone.
