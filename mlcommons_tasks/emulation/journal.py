@@ -6,6 +6,7 @@ somebody asks for it.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,7 @@ MOST_ENTRIES = 10_000  #: of a namespace
 MOST_BYTES = 64 * 1024 * 1024  #: of all together
 LIMIT = 100  #: entries that are shown unless more are asked for
 _OVERHEAD = 600  #: bytes that an entry costs beside what is in it
+_NUMBER = re.compile("[0-9]{1,18}")
 _MOST_HEADS = 1024  #: heads of requests of which is known what to leave out
 
 #: The parameters by which entries are found.
@@ -61,7 +63,7 @@ class Wanted:
                 raise IllegalArgument(f"unknown parameter `{name}`; there are {', '.join(PARAMETERS)}")
         found: dict[str, Any] = dict(parameters)
         for name in ("since", "limit"):
-            if name in found and not (found[name].isascii() and found[name].isdigit()):
+            if name in found and not _NUMBER.fullmatch(found[name]):
                 raise IllegalArgument(f"`{name}` must be a number, not [{found[name]}]")
             if name in found:
                 found[name] = int(found[name])

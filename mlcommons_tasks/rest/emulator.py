@@ -13,11 +13,11 @@ from mlcommons_tasks.clock import ClockState
 from mlcommons_tasks.emulation.faults import Fault
 from mlcommons_tasks.emulation.presets import presets
 from mlcommons_tasks.emulation.scenario_files import scenario_schema
-from mlcommons_tasks.emulation.scenarios import Scenario, read_told
+from mlcommons_tasks.emulation.scenarios import read_told
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.emulation.state import KnownFault, KnownScenario
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
-from mlcommons_tasks.rest.emulator_bodies import Advance, NewTask, Seed, StopAt
+from mlcommons_tasks.rest.emulator_bodies import LATEST, Advance, NewTask, Seed, StopAt
 from mlcommons_tasks.rest.emulator_guard import NAMESPACE_HEADER, PREFIX, TOKEN_HEADER, Guard
 from mlcommons_tasks.rest.emulator_journal import AnyJournal, add_journal_routes
 from mlcommons_tasks.rest.emulator_openapi import document, listed
@@ -140,7 +140,7 @@ def _scenarios(routes: Blueprint, stage: Stage, done: Done) -> None:
     @routes.post(f"{PREFIX}/scenarios")
     def add_scenarios() -> Response:
         RestRequest.current().finish()
-        told = read_told(RestRequest.current().json_body())
+        told = read_told(_body())
         stage.add(told.scenarios, told.faults)
         return done(
             {"scenarios": [each.name for each in told.scenarios], "faults": [each.name for each in told.faults]}
@@ -176,7 +176,7 @@ def _faults(routes: Blueprint, stage: Stage, done: Done) -> None:
     @routes.post(f"{PREFIX}/faults")
     def add_fault() -> Response:
         RestRequest.current().finish()
-        fault = Fault.read(RestRequest.current().json_body())
+        fault = Fault.read(_body())
         stage.add((), (fault,))
         return done({"scenarios": [], "faults": [fault.name]})
 
@@ -233,9 +233,14 @@ def _clock(routes: Blueprint, stage: Stage, done: Done) -> None:
     @routes.post(f"{PREFIX}/clock/_advance")
     def advance_clock() -> Response:
         millis = parse_time_value(_told(Advance).by, "by") // NANOS_PER_MILLI
-        if millis < 0:
-            raise IllegalArgument("`by` must not be negative: time does not go back")
-        return moved(lambda clock, _: clock.advanced(millis))
+
+        def advanced(clock: ClockState, now: int) -> ClockState:
+            after = clock.advanced(millis)
+            if after.now(now) > LATEST:
+                raise IllegalArgument("`by` takes the clock beyond the year 9999")
+            return after
+
+        return moved(advanced)
 
     @routes.delete(f"{PREFIX}/clock")
     def reset_clock() -> Response:
@@ -273,6 +278,14 @@ def _tasks(routes: Blueprint, stage: Stage, done: Done) -> None:
         return done({"task_id": task_id, "status": TaskState.CREATED.value})
 
 
+def _body() -> bytes:
+    """Return the request's body as JSON; raise IllegalArgument if there is none."""
+    rest = RestRequest.current()
+    if not rest.payload:
+        raise IllegalArgument("request body is required")
+    return rest.json_body()
+
+
 def _told(kind: type[Told]) -> Told:
     """Return the request's body.
 
@@ -280,7 +293,7 @@ def _told(kind: type[Told]) -> Told:
         IllegalArgument: it is none; the reason names the field.
     """
     try:
-        return msgspec.json.decode(RestRequest.current().json_body(), type=kind)
+        return msgspec.json.decode(_body(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IllegalArgument(str(error)) from error
 

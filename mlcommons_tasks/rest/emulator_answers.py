@@ -33,7 +33,7 @@ class Causes(Cause):
 class Error(Struct):
     """OpenSearch's envelope."""
 
-    error: Causes
+    error: Annotated[Causes | str, Meta(description="a text where OpenSearch has one, as of a wrong Content-Type")]
     status: Annotated[int, Meta(ge=400, le=599)]
 
 

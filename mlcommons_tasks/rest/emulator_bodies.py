@@ -10,23 +10,27 @@ from mlcommons_tasks.emulation.scenarios import Scenario
 from mlcommons_tasks.emulation.steps import Body
 from mlcommons_tasks.task import FunctionName, InputType, TaskType
 
+TIME = r"^[0-9]{1,12}(d|h|m|s|ms)$"
+LATEST = 253_402_300_799_999  #: the end of the year 9999: dates after it have another form
+LARGEST = 2**63 - 1
+
 
 class Advance(Body, frozen=True):
     """By how much the clock is moved on."""
 
-    by: Annotated[str, Meta(min_length=1, description="a time value, such as 30s, 5m or 250ms")]
+    by: Annotated[str, Meta(pattern=TIME, description="a time value: a whole number with d, h, m, s or ms")]
 
 
 class StopAt(Body, frozen=True):
     """At what time the clock is stopped; without one it is where it stands."""
 
-    at: Annotated[int, Meta(ge=0, description="milliseconds since the epoch")] | None = None
+    at: Annotated[int, Meta(ge=0, le=LATEST, description="milliseconds since the epoch")] | None = None
 
 
 class Seed(Body, frozen=True):
     """What ids follow from."""
 
-    seed: Annotated[int, Meta(ge=0)]
+    seed: Annotated[int, Meta(ge=0, le=LARGEST)]
 
 
 class NewTask(Body, frozen=True):

@@ -80,7 +80,7 @@ FINDING: Mapping[str, Schema] = {
     "opaque_id": _query(f"the request's X-Opaque-Id{_GLOB}", type="string"),
     "task_id": _query("of the task that it made or was about, or that it found", type="string"),
     "user_agent": _query(f"the request's User-Agent{_GLOB}", type="string"),
-    "since": _query("milliseconds since the epoch, by the machine's clock", type="integer", minimum=0),
+    "since": _query("milliseconds since the epoch, by the emulator's clock", type="integer", minimum=0),
     "limit": _query("at most so many, the newest", type="integer", minimum=0, default=100),
 }
 

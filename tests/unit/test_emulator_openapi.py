@@ -115,7 +115,7 @@ def test_every_error_is_described_as_an_envelope() -> None:
         assert operation["responses"]["default"] == {"$ref": "#/components/responses/Error"}
     assert is_valid("Error", error)
     assert not is_valid("Error", {**error, "status": 200})
-    assert not is_valid("Error", {"error": "no", "status": 400})
+    assert not is_valid("Error", {"error": {"type": "t", "reason": "r"}, "status": 400})
 
 
 @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.json")), ids=lambda path: path.stem)
@@ -137,6 +137,7 @@ def test_the_scenario_files_are_bodies(path: Path) -> None:
         ("Fault", {"name": "f", "effect": {"status": 503, "drop": True}}),
         ("Advance", {}),
         ("Advance", {"by": "1s", "to": "2s"}),
+        ("Advance", {"by": "1.5s"}),
         ("Seed", {"seed": -1}),
         ("NewTask", {"task_type": "TRAINING"}),
     ],
