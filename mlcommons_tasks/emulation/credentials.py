@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import re
 from collections.abc import Iterable
@@ -67,7 +68,12 @@ def is_secret(name: str) -> bool:
 def is_secret_header(name: str, identity_headers: Iterable[str] = ()) -> bool:
     """Say whether a header's value is not kept; `identity_headers`, in lower case, are those a proxy in front sets."""
     name = name.lower()
-    return name in _HEADERS or name.startswith(_HEADERS_BEGIN) or name in identity_headers or is_secret(name)
+    return name in identity_headers or _is_known_header(name)
+
+
+@functools.lru_cache(maxsize=512)
+def _is_known_header(name: str) -> bool:
+    return name in _HEADERS or name.startswith(_HEADERS_BEGIN) or is_secret(name)
 
 
 def kept_headers(
@@ -83,8 +89,12 @@ def kept_text(text: str) -> str:
     """Return a text without accounts in URLs and without what follows `Basic` and `Bearer`."""
     if "@" in text:
         text = _ACCOUNT.sub(rf"\1{HIDDEN}@", text)
-    text = _BEARER.sub(rf"\1{HIDDEN}", text)
-    return _BASIC.sub(lambda found: found[1] + HIDDEN if _is_account(found[2]) else found[0], text)
+    lower = text.lower()  # most texts have neither, and this is on the way of every request
+    if "bearer" in lower:
+        text = _BEARER.sub(rf"\1{HIDDEN}", text)
+    if "basic" in lower:
+        text = _BASIC.sub(lambda found: found[1] + HIDDEN if _is_account(found[2]) else found[0], text)
+    return text
 
 
 def kept_target(target: str) -> str:
