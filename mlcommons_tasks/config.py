@@ -178,13 +178,19 @@ class Settings:
     def over(self, url: str) -> Settings:
         """Return the settings of a service over the OpenSearch that was started as these settings say.
 
-        One of its own, on this machine alone, may have an emulator that nobody asked for.
+        One of its own, on this machine alone, has an emulator without a token.
+
+        Raises:
+            SettingsError: it is to have one anywhere else.
         """
         is_own = self.opensearch in (EMBEDDED, MEMORY)
-        emulator = self.emulator
-        if emulator is None:
-            emulator = self.emulator_token is not None or (is_own and is_loopback(self.host))
-        shares = not is_own or self.workers > 1
+        is_safe = self.emulator_token is not None or (is_own and is_loopback(self.host))
+        emulator = is_safe if self.emulator is None else self.emulator
+        if emulator and not is_safe:
+            raise SettingsError(
+                "the emulator needs an emulator_token over a given opensearch, and on a host that others reach"
+            )
+        shares = not is_own or self.workers > 1 or self.data_dir is not None  # which outlives the process
         return dataclasses.replace(self, opensearch=url, data_dir=None, emulator=emulator, shares_emulation=shares)
 
     def read_password(self) -> str | None:
