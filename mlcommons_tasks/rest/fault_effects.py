@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import struct
 import time
@@ -167,7 +168,7 @@ def reset(environ: dict[str, Any]) -> None:
     if connection is not None:
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            socket.close(connection.detach())  # the server's files of it would keep it open
+            _close_under(connection)
     raise ConnectionResetError(errno.ECONNRESET, "reset by a fault")
 
 
@@ -326,6 +327,17 @@ def _socket(environ: dict[str, Any]) -> socket.socket | None:
         if (found := environ.get(name)) is not None:
             return found  # type: ignore[no-any-return]
     return None
+
+
+def _close_under(connection: socket.socket) -> None:
+    """Close a connection that a server still holds, which then finds one in its place that the other side has ended.
+
+    So the number stays the server's: it would speak TLS to whoever had it next.
+    """
+    ended, other = socket.socketpair()
+    other.close()
+    with ended:
+        os.dup2(ended.fileno(), connection.fileno(), inheritable=False)
 
 
 def _read_on(environ: dict[str, Any]) -> None:

@@ -6,12 +6,16 @@ import contextlib
 import http.client
 import json
 import socket
+import ssl
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 import urllib3
 
 from mlcommons_tasks import running_service
@@ -228,3 +232,41 @@ def test_polls_of_the_short_way(url: str) -> None:
     [client] = [each for each in stand.ok("GET", "/_emulator/audit")["clients"] if each["name"].startswith("plain")]
     assert (client["requests"], client["tasks"][0]["polls_after_final"]) == (5, 4)
     stand.ok("POST", "/_emulator/_reset", {})
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_connections_end_under_tls(tmp_path: Path, in_thread: bool) -> None:
+    """A reset or dropped connection that speaks TLS ends alone: those that are open meanwhile go on."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(cert)
+    issued.private_key_pem.write_to_path(key)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    pool = urllib3.PoolManager(ssl_context=context, retries=False, timeout=30, maxsize=4)
+    started: Any = (
+        running_service(opensearch="memory", cert=cert, key=key)
+        if in_thread
+        else service("--opensearch", "memory", "--cert", str(cert), "--key", str(key))
+    )
+
+    with started as running:
+        statuses: list[int] = []
+
+        def ask_on() -> None:
+            for _ in range(30):
+                statuses.append(pool.request("GET", f"{running.url}/?pretty").status)
+
+        for effect in ({"reset": True}, {"drop": True}, {"truncate": {"after": 0}}):
+            fault = {"name": "f", "effect": effect, "match": {"path": "/struck"}}
+            assert pool.request("POST", f"{running.url}/_emulator/faults", json=fault).status == 200
+            others = [threading.Thread(target=ask_on) for _ in range(2)]
+            for thread in others:
+                thread.start()
+            for _ in range(20):
+                with pytest.raises(urllib3.exceptions.HTTPError):
+                    pool.request("GET", f"{running.url}/struck")
+            for thread in others:
+                thread.join()
+        assert statuses == [200] * 180
