@@ -27,6 +27,7 @@ URL, OPENSEARCH = "mlcommons_tasks_url", "mlcommons_tasks_opensearch"
 VARIABLES = {URL: "MLCOMMONS_TASKS_TEST_URL", OPENSEARCH: "MLCOMMONS_TASKS_TEST_OPENSEARCH"}
 TOKEN_VARIABLE = "MLCOMMONS_TASKS_TEST_TOKEN"  # noqa: S105 - the name of a variable
 IF_MISSING = "mlcommons_tasks_if_missing"
+FAIL_ON = "mlcommons_tasks_fail_on"
 SOCKET = "mlcommons_tasks_socket"  #: under which a worker of pytest-xdist is told where to ask
 
 _landlord: pytest.StashKey[Landlord] = pytest.StashKey()
@@ -49,9 +50,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="WHAT",
         help="start a service over this: memory, embedded or the URL of an OpenSearch (default: what is installed)",
     )
+    group.addoption(
+        "--mlcommons-tasks-fail-on",
+        metavar="CHECKS",
+        help="fail tests whose pollers do such a thing, as in `mlcommons-tasks audit`: never-final,no-retry",
+    )
     parser.addini(URL, "the URL of a service that runs already", default="")
     parser.addini(OPENSEARCH, "start a service over this: memory, embedded or the URL of an OpenSearch", default="")
     parser.addini(IF_MISSING, "what becomes of tests if no OpenSearch is installed: error or skip", default="error")
+    parser.addini(FAIL_ON, "checks of the audit that fail a test, with commas or spaces between", default="")
 
 
 def choice_of(config: pytest.Config) -> Choice:
@@ -95,10 +102,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         landlord.close()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """Show with a test that failed what its service was asked."""
-    report = yield
+    report: pytest.TestReport = (yield).get_result()
     namespace = item.stash.get(_namespace, None)
     if namespace is not None and report.failed and report.when == "call":
         from mlcommons_tasks.testing.control import EmulatorError
@@ -107,7 +114,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             report.sections.append(("mlcommons-tasks", namespace.told()))
         except EmulatorError as error:
             report.sections.append(("mlcommons-tasks", str(error)))
-    return report
 
 
 @pytest.fixture(scope="session")
@@ -172,8 +178,11 @@ def mlcommons_tasks_namespace(mlcommons_tasks_service: Service, request: pytest.
     name = name_for(request.node.nodeid.rpartition("::")[2])
     namespace = Namespace(mlcommons_tasks_service.url, name, mlcommons_tasks_service.token)
     request.node.stash[_namespace] = namespace
+    checks = (request.config.getoption(FAIL_ON) or request.config.getini(FAIL_ON)).replace(",", " ").split()
     try:
         yield namespace
+        if checks:
+            namespace.journal.assert_polled_well(*checks)
     finally:
         del request.node.stash[_namespace]
         namespace.discard()

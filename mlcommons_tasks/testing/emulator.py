@@ -36,7 +36,17 @@ class Emulator(Namespace):
         self._process: ServiceProcess | None = None
 
     def __enter__(self) -> Emulator:
-        """Start the service.
+        """Start the service."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave nothing of it."""
+        self.stop()
+
+    def start(self) -> Emulator:
+        """Start the service, and return this; for a `setUpClass`, with `stop` as its clean-up.
 
         Raises:
             CannotStart: it does not start; the message says why.
@@ -44,7 +54,11 @@ class Emulator(Namespace):
         """
         if self._service is not None:
             super().__init__(self._service.url, name_for("emulator"), self._service.token)
-            self.info()
+            try:
+                self.info()
+            except BaseException:
+                self.close()
+                raise
             return self
         self._process = ServiceProcess(self._opensearch or default_opensearch(), self._settings)
         try:
@@ -56,9 +70,7 @@ class Emulator(Namespace):
         self._running = service
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
         """Leave nothing of it."""
         if self._process is None:
             self.discard()

@@ -11,6 +11,8 @@ from mlcommons_tasks.testing.control import Control
 MOST = 10_000
 SHOWN = 20  #: lines of requests in a message
 TOLD = 500  #: requests that those are made of
+#: What is wrong with any poller.
+POLLED_WELL = ("never-final", "polls-after-final", "no-retry")
 
 
 class Journal:
@@ -68,6 +70,23 @@ class Journal:
         misses = self.misses()
         if misses:
             raise AssertionError("\n".join(told_miss(miss) for miss in misses))
+
+    def assert_polled_well(self, *checks: str) -> None:
+        """Fail if a check of the audit finds something: `never-final`, `no-retry`, `polls>100` and so on.
+
+        Without a word these are checked: each final state was read, nothing was read after that, and no poll that
+        failed was the last.
+
+        Raises:
+            AssertionError: it does; the message says which client did what.
+            IllegalArgument: there is no such check; the message lists them.
+        """
+        from mlcommons_tasks.emulation.audit import Report
+        from mlcommons_tasks.emulation.audit_checks import findings
+
+        found = findings(Report.from_document(self.audit()), checks or POLLED_WELL)
+        if found:
+            raise AssertionError("\n".join(map(str, found)))
 
     def told(self, most: int = SHOWN) -> str:
         """Return the last requests for people, a line each; those that are alike share one."""

@@ -21,7 +21,9 @@ from tests.services import clean_environment, wait_until
 
 pytest_plugins = ["pytester"]
 
-QUIET = ("-p", "no:cacheprovider", "-p", "no:timeout", "-p", "no:schemathesis", "-W", "error")
+#: Plugins that are not needed here take seconds to load.
+WITHOUT = ("cacheprovider", "timeout", "schemathesis", "hypothesispytest", "anyio")
+QUIET = (*(f"-pno:{name}" for name in WITHOUT), "-W", "error")
 #: Trains on a few rows; the task ends after 30 seconds of the test's own time.
 TRAINING = """
 import json
@@ -72,6 +74,12 @@ def running() -> Iterator[Emulator]:
     """A service that runs already."""
     with Emulator(opensearch="memory") as emulator:
         yield emulator
+
+
+@pytest.fixture
+def quick(running: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test take the service that runs already: what they need it for is not how it starts."""
+    monkeypatch.setenv("MLCOMMONS_TASKS_TEST_URL", running.url)
 
 
 @pytest.fixture
@@ -128,6 +136,7 @@ def test_a_test_has_all_that_it_needs(pytester: pytest.Pytester) -> None:
     run(pytester).assert_outcomes(passed=1)
 
 
+@pytest.mark.usefixtures("quick")
 def test_tests_do_not_see_each_other(pytester: pytest.Pytester) -> None:
     """Each has its own scenarios, tasks and journal; what a test leaves is gone in the next."""
     pytester.makepyfile(training=TRAINING)
@@ -376,6 +385,7 @@ def test_no_opensearch_installed(
     result.stdout.fnmatch_lines(["*pip install 'mlcommons-tasks[[]memory[]]'*"])
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_failure_shows_what_the_service_was_asked(pytester: pytest.Pytester) -> None:
     """The last requests, and which scenario was never met."""
     pytester.makepyfile(training=TRAINING)
@@ -402,6 +412,36 @@ def test_a_failure_shows_what_the_service_was_asked(pytester: pytest.Pytester) -
     )
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_run_fails_over_how_pollers_behave(pytester: pytest.Pytester) -> None:
+    """By option or ini file, checks of the audit are made after each test; a check that is not there is named."""
+    pytester.makepyfile(training=TRAINING)
+    pytester.makepyfile(
+        """
+        from training import poll, train
+
+        def test_good(mlcommons_tasks_client, mlcommons_tasks_scenario):
+            mlcommons_tasks_scenario("fails", reads=0)
+            poll(mlcommons_tasks_client, train(mlcommons_tasks_client))
+
+        def test_bad(mlcommons_tasks_client, mlcommons_tasks_scenario):
+            mlcommons_tasks_scenario("fails")
+            train(mlcommons_tasks_client)
+        """
+    )
+
+    run(pytester).assert_outcomes(passed=2)
+    by_option = run(pytester, "--mlcommons-tasks-fail-on=never-polled,no-retry")
+    unknown = run(pytester, "--mlcommons-tasks-fail-on=nonsense", "-k", "good")
+    pytester.makeini("[pytest]\nmlcommons_tasks_fail_on = never-polled")
+    by_ini = run(pytester)
+
+    for result in (by_option, by_ini):
+        result.assert_outcomes(passed=2, errors=1)
+        result.stdout.fnmatch_lines(["*AssertionError: never-polled: opensearch-py/*made the task and never asked*"])
+    unknown.stdout.fnmatch_lines(["*there is no check [[]nonsense[]]*"])
+
+
 def test_every_fixture_and_option_is_documented(pytester: pytest.Pytester) -> None:
     """`pytest --fixtures` and `--help` say what there is; every name begins with ours."""
     fixtures = run(pytester, "--fixtures").stdout.str()
@@ -416,6 +456,7 @@ def test_every_fixture_and_option_is_documented(pytester: pytest.Pytester) -> No
     run(pytester, "--help").stdout.fnmatch_lines(["*--mlcommons-tasks-url=URL*", "*--mlcommons-tasks-opensearch=WHAT*"])
 
 
+@pytest.mark.usefixtures("quick")
 def test_time_that_a_test_patches_is_its_own(pytester: pytest.Pytester) -> None:
     """A poller's own deadline passes; the next test has Python's clocks and a running clock again."""
     pytester.makepyfile(training=TRAINING)

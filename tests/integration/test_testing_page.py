@@ -19,7 +19,9 @@ from tests.services import clean_environment
 pytest_plugins = ["pytester"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
-QUIET = ("-p", "no:cacheprovider", "-p", "no:timeout", "-p", "no:schemathesis", "-p", "no:xdist", "-W", "error")
+#: Plugins that are not needed here take seconds to load.
+WITHOUT = ("cacheprovider", "timeout", "schemathesis", "hypothesispytest", "anyio", "xdist")
+QUIET = (*(f"-pno:{name}" for name in WITHOUT), "-W", "error")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: The first line of a piece of Python: the file it is, or adds to.
 NAME = re.compile(r"# (\w+\.py)(, mended)?\n")
