@@ -26,7 +26,7 @@ __all__ = ["PARAMETERS", "Entry", "Journal", "Wanted", "asked_of", "miss", "miss
 MOST_ENTRIES = 10_000  #: of a namespace
 MOST_BYTES = 64 * 1024 * 1024  #: of all together
 LIMIT = 100  #: entries that are shown unless more are asked for
-_OVERHEAD = 600  #: bytes that an entry costs beside what is in it
+_OVERHEAD = 2_000  #: bytes that an entry costs beside what is in it
 _NUMBER = re.compile("[0-9]{1,18}")
 _MOST_HEADS = 1024  #: heads of requests of which is known what to leave out
 

@@ -200,7 +200,10 @@ def stale(
         _close(real)
         raise
     status, headers, _ = begun[0]
-    answer = None if length > MOST_RESPONSE else earlier(reads)
+    answer = None
+    if length <= MOST_RESPONSE:
+        with contextlib.suppress(TaskPluginError):  # where the journal cannot be read the real one is shown
+            answer = earlier(reads)
     if answer is None:
         start_response(status, headers)
         return _Joined(written, pieces, real)
@@ -212,16 +215,17 @@ def stale(
 def replay(answer: Answer, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
     """Answer what was answered before."""
     opaque_id = environ.get("HTTP_X_OPAQUE_ID")
+    is_head = environ["REQUEST_METHOD"] == "HEAD"
     headers = []
     for name, value in answer.headers:
         if name.lower() == "x-opaque-id" and opaque_id is not None:
             headers.append((name, opaque_id))
-        elif name.lower() not in NOT_REPLAYED:
+        elif name.lower() not in NOT_REPLAYED or (is_head and name.lower() == "content-length"):
             headers.append((name, value))
-    if answer.status not in WITHOUT_BODY:
+    if answer.status not in WITHOUT_BODY and not is_head:
         headers.append(("Content-Length", str(len(answer.body))))
     start_response(f"{answer.status} {REASONS.get(answer.status, '')}", headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" or not answer.body else [answer.body]
+    return [] if is_head or not answer.body else [answer.body]
 
 
 class _Passing:

@@ -21,6 +21,7 @@ import pytest
 from mlcommons_tasks.emulation.entries import MOST_RESPONSE, Answer, Entry
 from mlcommons_tasks.emulation.faults import Effect, Fault
 from mlcommons_tasks.emulation.journal import Journal
+from mlcommons_tasks.errors import StoreUnavailable
 from mlcommons_tasks.rest.fault_effects import apply, error_of
 from mlcommons_tasks.rest.journal_edge import BODY, recorded
 
@@ -335,6 +336,28 @@ def test_a_stale_answer_is_of_the_same_request(server: Server) -> None:
         more = f"X-Opaque-Id: {opaque_id}\r\n"
         answer = server.bytes_of("/echo?same", effect, method="POST", body=body, more=more)
         assert answer.endswith(body)
+
+
+def test_a_stale_head_tells_the_length(server: Server) -> None:
+    """A HEAD's stale answer has the length that the first one had, and no body."""
+    heads = [server.bytes_of("/whole?head", {"stale": {"reads": 1}}, method="HEAD") for _ in range(2)]
+    lengths = [[line for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")] for head in heads]
+
+    assert lengths[0] == lengths[1]
+    assert len(lengths[0]) == 1
+    assert heads[1].endswith(b"\r\n\r\n")
+
+
+def test_an_earlier_answer_that_cannot_be_read() -> None:
+    """Where nobody can say what was answered before, the real answer is shown."""
+    fault = Fault.read({"name": "f", "effect": {"stale": {"reads": 1}}})
+
+    def earlier(_: int) -> Answer:
+        raise StoreUnavailable("away")
+
+    log: list[str] = []
+    answer = apply(fault, 1, _environ(), lambda *_: None, _logged(log), earlier=earlier)
+    assert b"".join(answer) == b"123"
 
 
 def test_an_answer_too_long_to_keep_is_never_stale(server: Server) -> None:

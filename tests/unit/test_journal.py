@@ -94,7 +94,7 @@ def test_adding_is_cheap() -> None:
             journal.add_raw(1, "main", "a", REQUEST, REPLY, 0.1)
         best = min(best, (time.perf_counter() - began) / 5_000)
 
-    assert best < 10e-6
+    assert best < 20e-6
 
 
 def test_bodies_are_cut_and_unpacked() -> None:
@@ -264,19 +264,19 @@ def test_parameters_that_are_wrong(parameters: dict[str, str], named: str) -> No
 
 def test_the_oldest_make_room() -> None:
     """Each namespace keeps its newest entries, and all together no more bytes than they may."""
-    journal = Journal(most_entries=3, most_bytes=40_000)
+    journal = Journal(most_entries=3, most_bytes=48_000)
     for number in range(5):
         journal.append(entry(number, namespace="one"))
     assert [each.at for each in journal.entries("one")] == [2, 3, 4]
 
     for number in range(10, 18):
         journal.append(entry(number, namespace="two" if number % 2 else "one", response_body=b"x" * 9_000))
-    assert journal._bytes <= 40_000
+    assert journal._bytes <= 48_000
     assert [each.at for each in journal.entries("one")] == [14, 16]
     assert [each.at for each in journal.entries("two")] == [15, 17]
     assert journal._bytes == sum(kept.size for entries in journal._kept.values() for kept in entries)
 
-    journal.append(entry(20, namespace="three", response_body=b"x" * 50_000))
+    journal.append(entry(20, namespace="three", response_body=b"x" * 60_000))
     assert journal.entries("one") == journal.entries("two") == journal.entries("three") == []
     assert journal._bytes == 0
 
