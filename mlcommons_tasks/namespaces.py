@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,8 @@ from mlcommons_tasks.store.names import MAIN, PREFIX, names_of
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 MOST_OPEN = 256  #: namespaces that are not asked for are closed from then on, and opened again when they are
+END_S = 5.0  #: how long a reset waits for trainings that it cancelled
+LOOK_S = 0.01
 TICK_S = 1.0  #: how often tasks are moved that nobody reads, for who looks into the index itself
 
 log = logging.getLogger(__name__)
@@ -85,6 +88,7 @@ class Namespaces:
         self._main_clock = main_clock or EmulatedClock()
         self._opened: dict[str, Opened] = {}
         self._lock = threading.RLock()
+        self._closing = threading.Event()
         self._machine = SystemClock()
         failures = partial(noted, log, "played tasks could not be moved on", level=logging.INFO)
         self._ticker = Rounds("ticker", self.tick, lambda: TICK_S, failures)
@@ -95,6 +99,7 @@ class Namespaces:
 
     def close(self) -> None:
         """Move them no more."""
+        self._closing.set()
         self._ticker.close()
 
     def get(self, name: str) -> Opened:
@@ -128,10 +133,13 @@ class Namespaces:
             StoreUnavailable, UpstreamError: some of it may be left.
         """
         opened = self.get(name)
-        running = [task for task in opened.space.cluster_tasks.running() if task.ml_task_id is not None]
+        running = opened.space.cluster_tasks.running()
         opened.space.cluster_tasks.cancel(running)
         opened.stage.delete_played()
+        self._await_end(opened.space)
         if name == MAIN:
+            for task_id in filter(None, (task.ml_task_id for task in running)):
+                opened.space.tasks.delete(task_id, {})
             self._delete_trained(opened.space)
         else:
             drop_indices(self._service.client, names_of(name).shown)
@@ -214,6 +222,12 @@ class Namespaces:
                 del self._opened[name]
                 self._service.close_space(opened.space)
                 return
+
+    def _await_end(self, space: Space) -> None:
+        """Wait for what was cancelled, or it might bring an index back with its last word."""
+        until = time.monotonic() + END_S
+        while space.registry.has_running and time.monotonic() < until:
+            self._closing.wait(LOOK_S)
 
     def _delete_trained(self, space: Space) -> None:
         """Delete the tasks of real trainings of ours with their models: others may have tasks in the same index."""

@@ -27,6 +27,7 @@ from mlcommons_tasks.task import FunctionName, TaskType
 
 KIND = "play"  #: of what is remembered of a task that moves
 ENDED = "ended"  #: of one that does not any more: which scenario it was of
+MODEL = "model"  #: of a model that was made for one: which task that was
 
 log = logging.getLogger(__name__)
 
@@ -104,9 +105,12 @@ class Plays:
 
     def finish(self, task_id: str, outcome: Outcome) -> bool:
         """Say what came of a task's real work; False if nobody wants to know it any more."""
+        if outcome.model_id is not None:
+            self._note_model(outcome.model_id, task_id)
         while True:
             kept = self._memory.get(KIND, self._namespace, task_id)
             if kept is None:
+                self._memory.delete(MODEL, self._namespace, [outcome.model_id] if outcome.model_id else [])
                 return False
             try:
                 self._memory.put(KIND, self._namespace, task_id, _text(_play(kept).finished(outcome)), kept)
@@ -153,15 +157,16 @@ class Plays:
         return ended + moving
 
     def delete(self, task_ids: Iterable[str]) -> None:
-        """Delete played tasks with their models, and all that is remembered of them."""
+        """Delete played tasks with the models that were made for them, and all that is remembered of them."""
         wanted = list(task_ids)
+        self._memory.delete(KIND, self._namespace, wanted)  # first: nobody writes a task that does not play
+        models = [kept.name for kept in self._memory.all(MODEL, self._namespace) if kept.text in wanted]
+        for model_id in models:
+            self._models.delete(model_id, {})
         for task_id in wanted:
-            model_id = json.loads(self._tasks.source(task_id) or b"{}").get("model_id")
-            if model_id is not None:
-                self._models.delete(model_id, {})
             self._tasks.delete(task_id, {})
-        for kind in (KIND, ENDED):
-            self._memory.delete(kind, self._namespace, wanted)
+        self._memory.delete(MODEL, self._namespace, models)
+        self._memory.delete(ENDED, self._namespace, wanted)
 
     def _has_to_go(self, play: Play) -> bool:
         """Say whether a task is somewhere else by now, or may be."""
@@ -221,6 +226,9 @@ class Plays:
         self._write(kept, before, shown.was_read() if counts else shown, found)
         return shown
 
+    def _is_known(self, task_id: str) -> bool:
+        return any(self._memory.get(kind, self._namespace, task_id) is not None for kind in (KIND, ENDED))
+
     def _require_same(self, kept: Remembered) -> None:
         """Raise Conflict if a task was moved since: what was found of its document may be of later than `kept`."""
         if self._memory.get(KIND, self._namespace, kept.name) != kept:
@@ -235,10 +243,16 @@ class Plays:
         source = after.stored_source()
         if after.played_model_id not in (None, before.played_model_id):
             self._store_model(after)
-        if found is None and source is not None:
+        comes = found is None and source is not None
+        if source is not None and comes:
             found = self._create(after.task_id, source)
         if after != before:
-            kept = self._memory.put(KIND, self._namespace, after.task_id, _text(after), kept)
+            try:
+                kept = self._memory.put(KIND, self._namespace, after.task_id, _text(after), kept)
+            except Conflict:
+                if comes and not self._is_known(after.task_id):  # it was deleted before it came
+                    self._tasks.delete(after.task_id, {})
+                raise
         elif not self._says(found, source):
             self._require_same(kept)
         self._store(after, found)
@@ -249,8 +263,17 @@ class Plays:
         """Store the model that a training only plays: one that is found, and has learnt nothing."""
         if play.base["task_type"] != TaskType.TRAINING.value or play.played_model_id is None:
             return
-        with contextlib.suppress(UpstreamError):  # it is there already
+        try:
             self._models.create(play.played_model_id, MLModel(FunctionName(play.base["function_name"]), b""))
+        except UpstreamError as error:
+            if error.status != CONFLICT:
+                raise
+        else:  # one that was there already is somebody's
+            self._note_model(play.played_model_id, play.task_id)
+
+    def _note_model(self, model_id: str, task_id: str) -> None:
+        with contextlib.suppress(Conflict):  # it is known
+            self._memory.put(MODEL, self._namespace, model_id, task_id, None)
 
     def _create(self, task_id: str, source: dict[str, Any]) -> Found | None:
         try:
