@@ -7,7 +7,6 @@ and speaks of a secret, is not kept at all.
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import json
 import re
@@ -60,6 +59,11 @@ _LONGEST_ACCOUNT = 1024
 _BASIC = re.compile(r"\b(Basic(?:\s|%20|\+)+)([A-Za-z0-9+/_-]{2,}(?:=|%3D){0,2})", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer(?:\s|%20|\+)+)[A-Za-z0-9._~+/%-]+=*", re.IGNORECASE)
 _ACCOUNT = re.compile(rf"""(:(?:\\?/|%2F){{2}})[^\s/"'\\<>?#]{{0,{_LONGEST_ACCOUNT}}}@""", re.IGNORECASE)
+#: What may be the beginning of an account where a text was cut off.
+_CUT = re.compile(
+    rf"""(:(?:\\?/|%2F){{2}}|\b(?:Basic|Bearer)(?:\s|%20|\+)+)[^\s/"'\\<>?#@]{{0,{_LONGEST_ACCOUNT}}}\Z""",
+    re.IGNORECASE,
+)
 _LOOSE = re.compile(r"""(?<![\w.-])([\w.-]+)(["']?\s{0,9}[:=]\s{0,9})\S+""")
 
 _COMMENT = r"/\*.*?(?:\*/|\Z)|//[^\n]*"  # which OpenSearch's parser passes over
@@ -68,6 +72,7 @@ _TOKEN = re.compile(rf"{_STRING}|{_COMMENT}", re.DOTALL)
 _TOKEN_OR_BRACKET = re.compile(rf"{_STRING}|{_COMMENT}|[\[\]{{}}]", re.DOTALL)
 _BLANK = re.compile(rf"\s+|{_COMMENT}", re.DOTALL)
 _BARE = re.compile(r"[^,}\]\s]*")
+_LONGEST_ESCAPE = 8  #: characters, and one
 _DEEPEST = 4  #: JSON in a string, in JSON in a string, and so on
 
 
@@ -114,10 +119,10 @@ def kept_target(target: str) -> str:
     return kept_text(path) + mark + (_kept_parameters(query) if query else "")
 
 
-def kept_body(body: bytes, content_type: str = "") -> bytes:
-    """Return a body, or the beginning of one, without the values of secret fields at any depth."""
+def kept_body(body: bytes, content_type: str = "", *, is_cut: bool = False) -> bytes:
+    """Return a body, or the beginning of one that `is_cut`, without the values of secret fields at any depth."""
     lower = body.lower()
-    if not any(mark in lower for mark in _SUSPECT):
+    if not any(mark in lower for mark in _SUSPECT) and not is_cut:
         return body
     kind = content_type.partition(";")[0].strip().lower()
     if kind.endswith(("cbor", "smile", "yaml")):
@@ -125,6 +130,8 @@ def kept_body(body: bytes, content_type: str = "") -> bytes:
     if b"\0" in body:  # wider characters, in which JSON may be written
         return HIDDEN.encode()
     text = body.decode("utf-8", "surrogateescape")
+    if is_cut:
+        text = _CUT.sub(rf"\1{HIDDEN}", text)
     if kind == "application/x-www-form-urlencoded":
         text = _kept_parameters(text)
     else:
@@ -199,18 +206,18 @@ def _end_of_value(text: str, position: int) -> int:
 
 
 def _unquoted(string: str) -> str:
-    try:
-        return str(json.loads(string, strict=False))
-    except ValueError:  # cut off, or no JSON
-        return string.strip('"').replace('\\"', '"')
+    """Return what a string of JSON says; of one that is cut off, as far as it goes."""
+    for missing in range(_LONGEST_ESCAPE):
+        try:
+            return str(json.loads(string if not missing else f'{string[: len(string) - missing + 1]}"', strict=False))
+        except ValueError:
+            continue
+    return string
 
 
 def _is_account(encoded: str) -> bool:
     """Say whether what follows `Basic` is an account, and not the next word of a sentence."""
     encoded = re.sub("=|%3D", "", encoded, flags=re.IGNORECASE).replace("-", "+").replace("_", "/")
-    try:
-        return b":" in base64.b64decode(encoded[: len(encoded) // 4 * 4]) + base64.b64decode(
-            encoded[len(encoded) // 4 * 4 :] + "=" * (-len(encoded) % 4)
-        )
-    except binascii.Error:
-        return len(encoded) > 32
+    if len(encoded) % 4 == 1:
+        encoded = encoded[:-1]
+    return b":" in base64.b64decode(encoded + "=" * (-len(encoded) % 4))

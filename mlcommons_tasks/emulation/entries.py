@@ -234,6 +234,7 @@ def entry_of(
     response_truncated: bool = False,
     identity_headers: Iterable[str] = (),
     instead_of: Answer | None = None,
+    dropped: bool = False,
     **more: Any,
 ) -> Entry:
     """Return the entry of a request and its answer, without what is never kept.
@@ -241,11 +242,12 @@ def entry_of(
     `identity_headers` are those by which a proxy in front says who asks, in lower case; `more` are fields of Entry.
     """
     request_headers, response_headers = tuple(request_headers), tuple(response_headers)
-    request, request_cut = _kept(request_body, request_headers, MOST_REQUEST)
-    response, response_cut = _kept(response_body, response_headers, MOST_RESPONSE)
+    request, request_truncated = _kept(request_body, request_headers, MOST_REQUEST, request_truncated)
+    is_cut = response_truncated or bool(dropped and response_body)
+    response, response_truncated = _kept(response_body, response_headers, MOST_RESPONSE, is_cut)
     asked = {name.lower(): value for name, value in reversed(request_headers)}
     if instead_of is not None:
-        body, _ = _kept(instead_of.body, instead_of.headers, MOST_RESPONSE)
+        body, _ = _kept(instead_of.body, instead_of.headers, MOST_RESPONSE, is_cut=False)
         instead_of = Answer(instead_of.status, kept_headers(instead_of.headers, identity_headers), body)
     return Entry(
         at=at,
@@ -259,11 +261,12 @@ def entry_of(
         address=address,
         request_headers=kept_headers(request_headers, identity_headers),
         request_body=request,
-        request_truncated=request_truncated or request_cut,
+        request_truncated=request_truncated,
         response_headers=kept_headers(response_headers, identity_headers),
         response_body=response,
-        response_truncated=response_truncated or response_cut,
+        response_truncated=response_truncated,
         instead_of=instead_of,
+        dropped=dropped,
         **more,
     )
 
@@ -298,10 +301,10 @@ def _headers_in(lines: str) -> list[tuple[str, str]]:
     return [(name, value.strip(" \t")) for name, _, value in pairs]
 
 
-def _kept(body: bytes, headers: Headers, most: int) -> tuple[bytes, bool]:
+def _kept(body: bytes, headers: Headers, most: int, is_cut: bool) -> tuple[bytes, bool]:
     """Return the beginning of a body, decompressed and without secrets, and whether there is more of it."""
     if not body:
-        return b"", False
+        return b"", is_cut
     named = {name.lower(): value for name, value in reversed(headers)}
     encoding = named.get("content-encoding", "").strip().lower()
     if encoding and encoding != "identity":
@@ -309,7 +312,8 @@ def _kept(body: bytes, headers: Headers, most: int) -> tuple[bytes, bool]:
         if unpacked is None:
             return _HIDDEN, True  # nobody can see what is in it
         body = unpacked
-    return kept_body(body[:most], named.get("content-type", "")), len(body) > most
+    is_cut = is_cut or len(body) > most
+    return kept_body(body[:most], named.get("content-type", ""), is_cut=is_cut), is_cut
 
 
 def _unpacked(body: bytes, encoding: str, most: int) -> bytes | None:

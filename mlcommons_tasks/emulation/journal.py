@@ -180,7 +180,7 @@ class Journal:
     ) -> list[Entry]:
         """Return the entries of the same request whose answers are there, the newest first."""
         target = kept_target(target)
-        body = kept_body(body[:MOST_REQUEST], content_type)
+        body = kept_body(body[:MOST_REQUEST], content_type, is_cut=len(body) > MOST_REQUEST)
         start = f"{method} {target} ".encode()
         entries = [kept.read() for kept in reversed(self._of(namespace)) if kept.may_begin_with(start)]
         return [

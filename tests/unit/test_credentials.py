@@ -172,3 +172,26 @@ def test_a_hostile_body_takes_no_time() -> None:
     kept_body(b"://" * 21845 + b"@", "text/plain")
 
     assert time.perf_counter() - began < 2
+
+
+def test_wherever_a_body_is_cut_off() -> None:
+    """Of a body that is cut off anywhere, in whatever depth, no piece of a secret is left."""
+    inner = json.dumps({"token": SECRET, "b": [1]})
+    middle = json.dumps({"text": inner, "api_key": [SECRET, {"x": SECRET}], "u": f"https://me:{SECRET}@h/"})
+    whole = json.dumps({"a": middle, "password": {"x": SECRET}, "c": inner, "d": BASIC, "é": 1}, ensure_ascii=False)
+    for separated in (whole, whole.replace(": ", ":"), json.dumps(json.loads(whole), indent=1)):
+        body = separated.encode()
+        for end in range(len(body)):
+            kept = kept_body(body[:end], "application/json", is_cut=True).decode("utf-8", "replace")
+            assert SECRET[:3] not in kept, (end, kept)
+            assert ENCODED[:5] not in kept, (end, kept)
+
+
+@pytest.mark.parametrize("text", ["://me:%s@h", "Basic %s", "Bearer %s"])
+def test_an_account_that_is_cut_off(text: str) -> None:
+    """What is left of an account or a token at the end of what is kept is hidden as well."""
+    body = (text % ENCODED if "Basic" in text else text % SECRET).encode()
+    for end in range(len(body)):
+        kept = kept_body(body[:end], "application/json", is_cut=True).decode()
+        assert SECRET[:3] not in kept
+        assert ENCODED[:3] not in kept
