@@ -205,7 +205,7 @@ def test_a_refusal_is_in_the_format_that_is_wanted(server: Server, path: str, ac
 
 
 def test_defaults_are_opensearchs_words() -> None:
-    """A status alone is told as OpenSearch tells it."""
+    """A status alone is told as OpenSearch tells it; a reason that is given counts, be it empty."""
     told = {status: error_of(Effect(status=status)) for status in (429, 500, 502, 503, 504, 507)}
 
     assert {status: error.type for status, error in told.items()} == {
@@ -218,6 +218,7 @@ def test_defaults_are_opensearchs_words() -> None:
     }
     assert told[503].reason == "blocked by: [SERVICE_UNAVAILABLE/2/no cluster-manager];"
     assert told[507].reason == "Insufficient Storage"
+    assert error_of(Effect(status=503, reason="")).reason == ""
 
 
 def test_a_delay_goes_on_with_the_answer(server: Server) -> None:
@@ -403,8 +404,3 @@ def _logged(log: list[str]) -> Callable[..., Any]:
         return Answering()
 
     return app
-
-
-def test_names_of_reasons() -> None:
-    """A reason of a fault's own is never replaced, be it empty."""
-    assert error_of(Effect(status=503, reason="")).reason == ""
