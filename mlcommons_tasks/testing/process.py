@@ -9,9 +9,9 @@ import importlib.util
 import json
 import os
 import secrets
-import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,15 +70,18 @@ class ServiceProcess:
         """Start it over `embedded`, `memory` or the URL of an OpenSearch; `settings` are those of `serve`."""
         from mlcommons_tasks.node.guard import GuardedProcess
 
+        self._mutex = threading.Lock()
         self._token = None if opensearch in (EMBEDDED, MEMORY) else secrets.token_urlsafe(24)
-        self._folder = Path(tempfile.mkdtemp(prefix="mlcommons-tasks-"))
-        self._log = self._folder / "service.log"
         command = [sys.executable, "-m", "mlcommons_tasks", "serve", "--port", "0"]
+        number, path = tempfile.mkstemp(prefix="mlcommons-tasks-", suffix=".log")
+        self._log = os.fdopen(number, "rb")
         try:
-            self._process = GuardedProcess(command, self._log, env=self._environment(opensearch, settings or {}))
+            self._process = GuardedProcess(command, Path(path), env=self._environment(opensearch, settings or {}))
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._log.close()
             raise
+        finally:
+            os.unlink(path)  # noqa: PTH108 - it lives as long as it is open, so none is left by a run that is killed
 
     @property
     def pid(self) -> int:
@@ -104,15 +107,23 @@ class ServiceProcess:
 
     def log(self) -> str:
         """Return the end of what it printed."""
-        return self._log.read_text("utf-8", "replace")[-TAIL:].strip() or "(empty)"
+        return self._printed()[-TAIL:].strip() or "(empty)"
 
     def stop(self) -> None:
         """End it with all that it started; may be called twice, and from another thread."""
         self._process.stop(STOP_S)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with self._mutex:
+            self._log.close()
+
+    def _printed(self) -> str:
+        with self._mutex:
+            if self._log.closed:
+                return ""
+            self._log.seek(0)
+            return self._log.read().decode("utf-8", "replace")
 
     def _ready_line(self) -> dict[str, Any] | None:
-        for line in self._log.read_text("utf-8", "replace").splitlines(keepends=True):
+        for line in self._printed().splitlines(keepends=True):
             if line.startswith('{"url"') and line.endswith("\n"):
                 ready: dict[str, Any] = json.loads(line)
                 return ready

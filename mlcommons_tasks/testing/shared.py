@@ -11,12 +11,15 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mlcommons_tasks.testing.process import READY_S, CannotStart, Service, ServiceProcess, default_opensearch
 
+PREFIX = "mlct-"
+LEFT_S = 600.0  #: after which a folder in which nobody listens was left by a run that was killed
 LONGEST_PATH = 100  #: of a socket; macOS takes 103 characters
 _GRACE_S = 30.0
 
@@ -31,10 +34,11 @@ class Landlord:
         self._process: ServiceProcess | None = None
         self._answer: dict[str, Any] | None = None
         self._is_closed = False
-        self._folder = tempfile.mkdtemp(prefix="mlct-")
+        _sweep(Path(tempfile.gettempdir()))
+        self._folder = tempfile.mkdtemp(prefix=PREFIX)
         if len(self._folder) > LONGEST_PATH - 2:
             Path(self._folder).rmdir()
-            self._folder = tempfile.mkdtemp(prefix="mlct-", dir="/tmp")
+            self._folder = tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
         self.address = str(Path(self._folder) / "s")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.address)
@@ -76,6 +80,17 @@ class Landlord:
             return asdict(self._process.wait_ready())
         except (CannotStart, OSError) as error:
             return {"error": str(error)}
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what runs left behind that were killed."""
+    for left in folder.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:
+            if time.time() - left.stat().st_mtime > LEFT_S:
+                try:
+                    line.connect(str(left / "s"))
+                except (ConnectionRefusedError, FileNotFoundError):
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def ask(address: str) -> Service:

@@ -65,6 +65,7 @@ def seen(mlcommons_tasks_service, mlcommons_tasks_namespace, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def nobody_elses_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the person who runs these tests has in the environment is not for the runs in them."""
+    monkeypatch.setenv("no_proxy", "*")
     for name in {*os.environ} - {*clean_environment()}:
         monkeypatch.delenv(name)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,11 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders of this test are made."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
+def folders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary folders of this test are made; its name is short, for sockets have short ones."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
 
 
 def names(emulator: Emulator) -> set[str]:
@@ -138,6 +141,26 @@ def test_a_landlord_starts_nothing_until_asked(folders: Path) -> None:
     assert list(folders.iterdir()) == []
     with pytest.raises(CannotStart, match="does not answer"):
         ask(landlord.address)
+
+
+def test_what_a_killed_run_left_is_removed(folders: Path) -> None:
+    """A socket that nobody listens at, once it is old; one of a run that goes on stays."""
+    left, young = folders / "mlct-left", folders / "mlct-young"
+    for folder in (left, young):
+        folder.mkdir()
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(folder / "s"))
+    other = Landlord("memory")
+    hour_ago = time.time() - 3600
+    for folder in (left, Path(other.address).parent):
+        os.utime(folder, (hour_ago, hour_ago))
+
+    Landlord("memory").close()
+
+    assert not left.exists()
+    assert young.exists()
+    assert Path(other.address).exists()
+    other.close()
 
 
 def test_a_landlord_says_why_it_has_no_service() -> None:

@@ -71,6 +71,7 @@ def folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, emulator:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLCOMMONS_TASKS_TEST_URL", emulator.url)
     monkeypatch.setenv("COLUMNS", "250")  # so that pytest does not shorten what it says
+    monkeypatch.setenv("no_proxy", "*")
     for piece in pieces():
         if not piece.is_mended:
             (pytester.path / piece.file).write_text(piece.text)
