@@ -178,6 +178,21 @@ def test_a_scenario_is_reset_on_both(pair: tuple[Stand, Stand]) -> None:
     assert one.state(one.train()) == "EXPIRED"
 
 
+def test_a_namespace_that_one_deletes_is_gone_on_the_other(pair: tuple[Stand, Stand]) -> None:
+    """With what that one trained and polled there; it may be used anew at once, by both."""
+    one, other = pair
+    for _ in range(3):
+        other.tell(step("RUNNING", 1), step("COMPLETED"), times=1)
+        played, real = other.train(), other.train()
+        assert [other.ended(task_id)["state"] for task_id in (played, real)] == ["COMPLETED", "COMPLETED"]
+        other.train(body=long_body(30_000))
+        one.ok("DELETE", f"{CONTROL}/namespaces/{one.namespace}")
+        for stand in pair:
+            assert [stand.state(task_id) for task_id in (played, real)] == ["404", "404"]
+            assert stand.ok("GET", f"{CONTROL}/scenarios")["scenarios"] == []
+            assert stand.states() == {}
+
+
 def test_a_task_ends_whose_replica_is_killed(opensearch_url: str) -> None:
     """FAILED with a reason, soon, whoever reads it and even if nobody does."""
     flags = ("--opensearch", opensearch_url, "--emulator-token", TOKEN)
