@@ -79,13 +79,7 @@ class Update:
 
     def lines(self) -> bytes:
         """Return it as the lines of a bulk request."""
-        where = {
-            "_index": self.index.name,
-            "_id": self.document_id,
-            "if_seq_no": self.expected.seq_no,
-            "if_primary_term": self.expected.primary_term,
-        }
-        return _lines({"update": where}, {"doc": self.changes})
+        return _lines({"update": _compared(self)}, {"doc": self.changes})
 
 
 @dataclass(frozen=True)
@@ -100,13 +94,7 @@ class Replace:
 
     def lines(self) -> bytes:
         """Return it as the lines of a bulk request."""
-        where = {
-            "_index": self.index.name,
-            "_id": self.document_id,
-            "if_seq_no": self.expected.seq_no,
-            "if_primary_term": self.expected.primary_term,
-        }
-        return _lines({"index": where}, self.source)
+        return _lines({"index": _compared(self)}, self.source)
 
 
 Write: TypeAlias = "Create | Update | Replace"
@@ -252,6 +240,16 @@ def raise_failure(results: Iterable[Mapping[str, Any]]) -> None:
         error = error_of_result(result)
         if error is not None:
             raise error
+
+
+def _compared(write: Update | Replace) -> dict[str, Any]:
+    """Return what a line says of a document that is to be as it was expected."""
+    return {
+        "_index": write.index.name,
+        "_id": write.document_id,
+        "if_seq_no": write.expected.seq_no,
+        "if_primary_term": write.expected.primary_term,
+    }
 
 
 def _lines(*documents: Mapping[str, Any]) -> bytes:
