@@ -59,6 +59,7 @@ def emulator_blueprint(stage: Stage, namespaces: Namespaces, journal: AnyJournal
     @routes.before_request
     def let_in() -> None:
         guard.check(dict(request.headers))
+        stage.follow()  # another replica may have moved the time
 
     def done(body: Any = None) -> Response:
         RestRequest.current().finish(*(request.view_args or {}))
