@@ -13,30 +13,21 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote_plus, unquote_plus
 
+from mlcommons_tasks.wire.identities import CALLER_HEADERS, IDENTITIES
+
 HIDDEN = "***"
 
-#: Headers that say who asks, for whom, or that they may; `rest` has them as its callers' and as identities.
+#: Headers that say who asks, or that they may, beside those of accounts and proxies.
 _HEADERS = frozenset(
     {
-        "authorization",
+        *(name.lower() for name in CALLER_HEADERS),
         "proxy-authorization",
         "cookie",
         "set-cookie",
         "x-emulator-token",
-        "securitytenant",
-        "opendistro_security_impersonate_as",
         "x-forwarded-user",
         "x-remote-user",
     }
-)
-_HEADERS_BEGIN = (
-    "x-proxy-",
-    "x-forwarded-client-cert",
-    "x-client-cert",
-    "client-cert",
-    "x-ssl-client",
-    "ssl-client",
-    "x-ssl-cert",
 )
 _WORDS = r"passw(?:or)?d|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key"
 _SECRET = re.compile(_WORDS, re.IGNORECASE)
@@ -89,7 +80,7 @@ def is_secret_header(name: str, identity_headers: Iterable[str] = ()) -> bool:
 
 @functools.lru_cache(maxsize=512)
 def _is_known_header(name: str) -> bool:
-    return name in _HEADERS or name.startswith(_HEADERS_BEGIN) or is_secret(name)
+    return name in _HEADERS or name.startswith(IDENTITIES) or is_secret(name)
 
 
 def kept_headers(

@@ -23,6 +23,7 @@ from mlcommons_tasks.wire import media_types
 from mlcommons_tasks.wire.bodies import json_of
 from mlcommons_tasks.wire.content_encoding import TooLong, decoded, encoded, encoding_of_reply
 from mlcommons_tasks.wire.filter_path import filtered
+from mlcommons_tasks.wire.identities import CALLER_HEADERS
 from mlcommons_tasks.wire.media_types import MediaType
 from mlcommons_tasks.wire.parameters import BadParameter, Parameters
 from mlcommons_tasks.wire.rendering import render
@@ -30,8 +31,6 @@ from mlcommons_tasks.wire.stack_trace import with_stack_traces
 
 LONGEST_BODY = 100 * 1024 * 1024  #: `http.max_content_length`
 LONGEST_TASK_HEADERS = 16 * 1024  #: bytes, two for a character
-#: Who asks, and for whom: the security plugin's own headers beside the account.
-CALLER_HEADERS = ("Authorization", "securitytenant", "opendistro_security_impersonate_as")
 PASSED_ON = frozenset({"warning", "www-authenticate", "x-opensearch-version"})
 IDENTITY_HEADERS = "IDENTITY_HEADERS"  #: where an app keeps the names of those a proxy in front may say it by
 RENDERING = ("pretty", "human", "error_trace", "filter_path")  #: what OpenSearch itself renders by

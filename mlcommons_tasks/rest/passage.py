@@ -18,6 +18,7 @@ from mlcommons_tasks.rest.routing import EVERY_METHOD
 from mlcommons_tasks.store.http1 import Answer, Body, BodyLost, ByteStream
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.wire.content_encoding import TooLong, decoded
+from mlcommons_tasks.wire.identities import IDENTITIES
 from mlcommons_tasks.wire.media_types import of_content_type
 
 TARGET = "mlcommons_tasks.target"
@@ -41,16 +42,6 @@ HOP_BY_HOP = frozenset(
         "transfer-encoding",
         "upgrade",
     }
-)
-#: How headers begin by which proxies say whose certificate they have seen, or for whom they speak.
-IDENTITIES = (
-    "x-proxy-",
-    "x-forwarded-client-cert",
-    "x-client-cert",
-    "client-cert",
-    "x-ssl-client",
-    "ssl-client",
-    "x-ssl-cert",
 )
 OWN = "x-emulator-"  #: how headers begin that are for us alone
 SET_ANEW = frozenset({"host", "content-length", "expect"})  #: headers that each connection has of its own

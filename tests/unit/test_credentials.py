@@ -9,8 +9,7 @@ import time
 import pytest
 
 from mlcommons_tasks.emulation.credentials import HIDDEN, kept_body, kept_headers, kept_target, kept_text
-from mlcommons_tasks.rest.exchange import CALLER_HEADERS
-from mlcommons_tasks.rest.passage import IDENTITIES
+from mlcommons_tasks.wire.identities import CALLER_HEADERS, IDENTITIES
 
 SECRET = "hunter2-swordfish"
 BASIC = "Basic " + base64.b64encode(f"admin:{SECRET}".encode()).decode()
