@@ -114,7 +114,8 @@ class IndexMemory:
             return
         with translated():
             answer = self._client.bulk(index=EMULATION_INDEX, body=lines, params={"refresh": "true"})
-        raise_failure(result for item in answer["items"] for result in item.values())
+        results = (result for item in answer["items"] for result in item.values())
+        raise_failure(result for result in results if result["status"] != NOT_FOUND)  # nor is the index there then
 
     def forget(self, namespace: str) -> None:
         """Delete all documents of a namespace."""

@@ -57,6 +57,7 @@ def renamed(answer: Reply, names: Mapping[str, str]) -> Reply:
             payload = payload.replace(_cbor_text(ours), _cbor_text(theirs))
         elif kind is MediaType.SMILE:
             payload = payload.replace(_smile_text(ours), _smile_text(theirs))
+            payload = payload.replace(_smile_key(ours), _smile_key(theirs))
         else:
             payload = payload.replace(ours.encode(), theirs.encode())
     return answer if payload == answer.payload else dataclasses.replace(answer, payload=payload)
@@ -74,3 +75,10 @@ def _smile_text(text: str) -> bytes:
     if len(text) <= 64:
         return bytes([0x60 + len(text) - 33]) + text.encode()
     return b"\xe0" + text.encode() + b"\xfc"
+
+
+def _smile_key(text: str) -> bytes:
+    """Return an ASCII name of a field as SMILE has it when it comes first: up to 64 bytes, or longer."""
+    if len(text) <= 64:
+        return bytes([0x80 + len(text) - 1]) + text.encode()
+    return b"\x34" + text.encode() + b"\xfc"
