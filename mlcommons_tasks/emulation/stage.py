@@ -20,20 +20,14 @@ from mlcommons_tasks.emulation.play import Play
 from mlcommons_tasks.emulation.played_tasks import PlayedTasks
 from mlcommons_tasks.emulation.plays import Plays
 from mlcommons_tasks.emulation.scenarios import Scenario
+from mlcommons_tasks.emulation.shelf import Shelf
 from mlcommons_tasks.emulation.state import KnownFault, KnownScenario, State, States
 from mlcommons_tasks.emulation.work import Work
-from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
+from mlcommons_tasks.errors import IllegalArgument
 from mlcommons_tasks.task import TaskState, TaskType
 
 #: The states in which a training is in `_tasks`.
 UNDER_WAY = frozenset({TaskState.CREATED.value, TaskState.RUNNING.value, TaskState.CANCELLING.value})
-
-
-class UnknownName(TaskPluginError):
-    """404: there is no scenario or fault of this name."""
-
-    status = 404
-    type = "resource_not_found_exception"
 
 
 class Stage:
@@ -53,6 +47,8 @@ class Stage:
         self.clock = clock
         self.director = director
         self.tasks = tasks
+        self.scenarios: Shelf[KnownScenario] = Shelf(states, namespace, "scenarios", "scenario")
+        self.faults: Shelf[KnownFault] = Shelf(states, namespace, "faults", "fault")
         self._states = states
         self._plays = plays
         self._work = work
@@ -75,78 +71,25 @@ class Stage:
 
     def add(self, scenarios: Iterable[Scenario], faults: Iterable[Fault]) -> None:
         """Have scenarios and faults; one of a name that is known replaces that one, in its place, and counts anew."""
-        new_scenarios = [KnownScenario(scenario) for scenario in scenarios]
-        new_faults = [KnownFault(fault) for fault in faults]
-
-        def add(state: State) -> tuple[State, None]:
-            return msgspec.structs.replace(
-                state,
-                scenarios=_with(state.scenarios, new_scenarios, lambda known: known.scenario.name),
-                faults=_with(state.faults, new_faults, lambda known: known.fault.name),
-            ), None
-
-        self._states.change(self.namespace, add)
+        self.scenarios.add(KnownScenario(scenario) for scenario in scenarios)
+        self.faults.add(KnownFault(fault) for fault in faults)
 
     def add_new(self, scenarios: Iterable[Scenario], faults: Iterable[Fault]) -> None:
         """Have scenarios and faults; those that are known as they are go on counting: another replica had them."""
-        state = self.state
-        known_scenarios = [known.scenario for known in state.scenarios]
-        known_faults = [known.fault for known in state.faults]
+        known_scenarios = [known.scenario for known in self.scenarios.all()]
+        known_faults = [known.fault for known in self.faults.all()]
         self.add(
             [scenario for scenario in scenarios if scenario not in known_scenarios],
             [fault for fault in faults if fault not in known_faults],
         )
 
-    def scenario(self, name: str) -> KnownScenario:
-        """Return a scenario; raise UnknownName if there is none."""
-        for known in self.state.scenarios:
-            if known.scenario.name == name:
-                return known
-        raise UnknownName(f"no such scenario [{name}]")
-
-    def fault(self, name: str) -> KnownFault:
-        """Return a fault; raise UnknownName if there is none."""
-        for known in self.state.faults:
-            if known.fault.name == name:
-                return known
-        raise UnknownName(f"no such fault [{name}]")
-
-    def remove_scenario(self, name: str | None) -> None:
-        """Have a scenario no more, or none; what tasks play of it already, they play to its end."""
-        if name is not None:
-            self.scenario(name)
-        self._change(
-            lambda state: {"scenarios": tuple(it for it in state.scenarios if name not in (None, it.scenario.name))}
-        )
-
-    def remove_fault(self, name: str | None) -> None:
-        """Have a fault no more, or none."""
-        if name is not None:
-            self.fault(name)
-        self._change(lambda state: {"faults": tuple(it for it in state.faults if name not in (None, it.fault.name))})
-
     def reset_scenario(self, name: str) -> list[str]:
         """Have a scenario begin anew: its tasks and their models are deleted. Return the tasks' ids."""
-        self.scenario(name)
+        self.scenarios.get(name)
         task_ids = self._plays.of_scenario(name)
         self._plays.delete(task_ids)
-        self._change(
-            lambda state: {
-                "scenarios": tuple(
-                    KnownScenario(it.scenario) if it.scenario.name == name else it for it in state.scenarios
-                )
-            }
-        )
+        self.scenarios.reset(name)
         return task_ids
-
-    def reset_fault(self, name: str) -> None:
-        """Have a fault begin anew."""
-        self.fault(name)
-        self._change(
-            lambda state: {
-                "faults": tuple(KnownFault(it.fault) if it.fault.name == name else it for it in state.faults)
-            }
-        )
 
     def scenario_of(self, task_id: str) -> str | None:
         """Return the name of the scenario that a task plays, None if its work is real."""
@@ -250,12 +193,6 @@ class Stage:
             return msgspec.structs.replace(state, **changes(state)), None
 
         self._states.change(self.namespace, change)
-
-
-def _with(before: tuple[Any, ...], new: list[Any], name_of: Callable[[Any], str]) -> tuple[Any, ...]:
-    replaced = {name_of(each): each for each in new}
-    kept = [replaced.pop(name_of(each), each) for each in before]
-    return (*kept, *replaced.values())
 
 
 def _entry_of(play: Play) -> ClusterTask:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,12 +28,41 @@ class KnownScenario(msgspec.Struct, frozen=True):
     scenario: Scenario
     matched: int = 0
 
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.scenario.name
+
+    def anew(self) -> KnownScenario:
+        """Return it with nothing counted."""
+        return KnownScenario(self.scenario)
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as it was told, and its count."""
+        return {**msgspec.to_builtins(self.scenario), "matched": self.matched}
+
 
 class KnownFault(msgspec.Struct, frozen=True):
     """A fault, and how often it was looked at and applied."""
 
     fault: Fault
     counts: FaultState = FaultState()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.fault.name
+
+    def anew(self) -> KnownFault:
+        """Return it with nothing counted."""
+        return KnownFault(self.fault)
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as it was told, and its counts."""
+        return {**msgspec.to_builtins(self.fault), **self.counts._asdict()}
+
+
+Known = KnownScenario | KnownFault
 
 
 class State(msgspec.Struct, frozen=True):

@@ -14,8 +14,8 @@ from mlcommons_tasks.emulation.faults import Fault
 from mlcommons_tasks.emulation.presets import presets
 from mlcommons_tasks.emulation.scenario_files import scenario_schema
 from mlcommons_tasks.emulation.scenarios import read_told
+from mlcommons_tasks.emulation.shelf import Shelf
 from mlcommons_tasks.emulation.stage import Stage
-from mlcommons_tasks.emulation.state import KnownFault, KnownScenario
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
 from mlcommons_tasks.rest.emulator_bodies import LATEST, Advance, NewTask, Seed, StopAt
 from mlcommons_tasks.rest.emulator_guard import NAMESPACE_HEADER, PREFIX, TOKEN_HEADER, Guard
@@ -133,11 +133,41 @@ def emulator_blueprint(stage: Stage, namespaces: Namespaces, journal: AnyJournal
 Done = Callable[..., Response]
 
 
-def _scenarios(routes: Blueprint, stage: Stage, done: Done) -> None:
-    @routes.get(f"{PREFIX}/scenarios")
-    def list_scenarios() -> Response:
-        return done({"scenarios": [_scenario_body(known) for known in stage.state.scenarios]})
+def _told_by_name(
+    routes: Blueprint, kind: str, shelf: Shelf[Any], done: Done, reset: Callable[[str], Response]
+) -> None:
+    """Add what scenarios and faults have in common: they are listed, shown, deleted and reset, each by its name."""
+    path = f"{PREFIX}/{kind}s"
 
+    def list_all() -> Response:
+        return done({f"{kind}s": [known.shown() for known in shelf.all()]})
+
+    def delete_all() -> Response:
+        RestRequest.current().finish()
+        shelf.remove(None)
+        return done()
+
+    def get(**named: str) -> Response:
+        return done(shelf.get(named[kind]).shown())
+
+    def delete(**named: str) -> Response:
+        RestRequest.current().finish(kind)
+        shelf.remove(named[kind])
+        return done()
+
+    def reset_one(**named: str) -> Response:
+        RestRequest.current().finish(kind)
+        return reset(named[kind])
+
+    one = f"{path}/<segment:{kind}>"
+    routes.add_url_rule(path, f"list_{kind}s", list_all, methods=["GET"])
+    routes.add_url_rule(path, f"delete_{kind}s", delete_all, methods=["DELETE"])
+    routes.add_url_rule(one, f"get_{kind}", get, methods=["GET"])
+    routes.add_url_rule(one, f"delete_{kind}", delete, methods=["DELETE"])
+    routes.add_url_rule(f"{one}/_reset", f"reset_{kind}", reset_one, methods=["POST"])
+
+
+def _scenarios(routes: Blueprint, stage: Stage, done: Done) -> None:
     @routes.post(f"{PREFIX}/scenarios")
     def add_scenarios() -> Response:
         RestRequest.current().finish()
@@ -147,33 +177,12 @@ def _scenarios(routes: Blueprint, stage: Stage, done: Done) -> None:
             {"scenarios": [each.name for each in told.scenarios], "faults": [each.name for each in told.faults]}
         )
 
-    @routes.delete(f"{PREFIX}/scenarios")
-    def delete_scenarios() -> Response:
-        RestRequest.current().finish()
-        stage.remove_scenario(None)
-        return done()
-
-    @routes.get(f"{PREFIX}/scenarios/<segment:scenario>")
-    def get_scenario(scenario: str) -> Response:
-        return done(_scenario_body(stage.scenario(scenario)))
-
-    @routes.delete(f"{PREFIX}/scenarios/<segment:scenario>")
-    def delete_scenario(scenario: str) -> Response:
-        RestRequest.current().finish("scenario")
-        stage.remove_scenario(scenario)
-        return done()
-
-    @routes.post(f"{PREFIX}/scenarios/<segment:scenario>/_reset")
-    def reset_scenario(scenario: str) -> Response:
-        RestRequest.current().finish("scenario")
-        return done({"deleted_tasks": stage.reset_scenario(scenario)})
+    _told_by_name(
+        routes, "scenario", stage.scenarios, done, lambda name: done({"deleted_tasks": stage.reset_scenario(name)})
+    )
 
 
 def _faults(routes: Blueprint, stage: Stage, done: Done) -> None:
-    @routes.get(f"{PREFIX}/faults")
-    def list_faults() -> Response:
-        return done({"faults": [_fault_body(known) for known in stage.state.faults]})
-
     @routes.post(f"{PREFIX}/faults")
     def add_fault() -> Response:
         RestRequest.current().finish()
@@ -181,27 +190,11 @@ def _faults(routes: Blueprint, stage: Stage, done: Done) -> None:
         stage.add((), (fault,))
         return done({"scenarios": [], "faults": [fault.name]})
 
-    @routes.delete(f"{PREFIX}/faults")
-    def delete_faults() -> Response:
-        RestRequest.current().finish()
-        stage.remove_fault(None)
+    def reset(name: str) -> Response:
+        stage.faults.reset(name)
         return done()
 
-    @routes.get(f"{PREFIX}/faults/<segment:fault>")
-    def get_fault(fault: str) -> Response:
-        return done(_fault_body(stage.fault(fault)))
-
-    @routes.delete(f"{PREFIX}/faults/<segment:fault>")
-    def delete_fault(fault: str) -> Response:
-        RestRequest.current().finish("fault")
-        stage.remove_fault(fault)
-        return done()
-
-    @routes.post(f"{PREFIX}/faults/<segment:fault>/_reset")
-    def reset_fault(fault: str) -> Response:
-        RestRequest.current().finish("fault")
-        stage.reset_fault(fault)
-        return done()
+    _told_by_name(routes, "fault", stage.faults, done, reset)
 
 
 def _clock(routes: Blueprint, stage: Stage, done: Done) -> None:
@@ -267,7 +260,7 @@ def _tasks(routes: Blueprint, stage: Stage, done: Done) -> None:
         rest = RestRequest.current()
         rest.finish()
         told = _told(NewTask)
-        scenario = stage.scenario(told.scenario).scenario if isinstance(told.scenario, str) else told.scenario
+        scenario = stage.scenarios.get(told.scenario).scenario if isinstance(told.scenario, str) else told.scenario
         base = {
             "task_type": told.task_type.value,
             "function_name": told.function_name.value,
@@ -297,11 +290,3 @@ def _told(kind: type[Told]) -> Told:
         return msgspec.json.decode(_body(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IllegalArgument(str(error)) from error
-
-
-def _scenario_body(known: KnownScenario) -> dict[str, Any]:
-    return {**msgspec.to_builtins(known.scenario), "matched": known.matched}
-
-
-def _fault_body(known: KnownFault) -> dict[str, Any]:
-    return {**msgspec.to_builtins(known.fault), "seen": known.counts.seen, "applied": known.counts.applied}
