@@ -115,8 +115,8 @@ LINES_BELOW = (
     f"| `POST {ML}/models/_register`, `{ML}/models/<id>/_deploy` | played | | | only where a scenario matches, with the"
     " plugin's answers; `tests/integration/test_played_creations.py` |",
     "| `/_emulator/…` | ours | | | every call by a described and by a broken request,"
-    " `tests/fuzz/test_emulator_calls.py`; every command of [docs/emulator.md](docs/emulator.md), on one worker and on two;"
-    " every preset read by read, `tests/unit/test_presets.py` |",
+    " `tests/fuzz/test_emulator_calls.py`; every command of [docs/emulator.md](docs/emulator.md), on one worker and on"
+    " two; every preset read by read, `tests/unit/test_presets.py` |",
     "| every other path | forwarded | | | integration tests with real requests, `tests/integration/test_proxy.py` |",
 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "mlcommons_tasks"
+CONTRIBUTING = PACKAGE.parent / "CONTRIBUTING.md"
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 #: From left to right; a room may import from rooms left of it and from itself.
@@ -57,6 +58,15 @@ def room_of(module: str) -> str:
         if ".".join(parts[:length]) in rooms:
             return ".".join(parts[:length])
     raise AssertionError(f"{module} is in no layer: add it to LAYERS and to the picture in CONTRIBUTING.md")
+
+
+def test_the_picture_shows_the_layers() -> None:
+    """The line in CONTRIBUTING.md has the rooms that there are, from left to right."""
+    picture = next(line for line in CONTRIBUTING.read_text("utf-8").splitlines() if line.startswith("`versions` ←"))
+    shown = [set(layer.strip(" `.").split()) for layer in picture.split("←")]
+    there = {room for path in MODULES for room in (path.parts[0], path.stem, ".".join(path.with_suffix("").parts))}
+
+    assert shown == [rooms for layer in LAYERS[1:-1] if (rooms := layer & there)]
 
 
 def layer_of(room: str) -> int:
