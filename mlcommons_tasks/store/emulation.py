@@ -19,6 +19,7 @@ from mlcommons_tasks.store.batches import Written, raise_failure
 from mlcommons_tasks.store.connection import translated
 from mlcommons_tasks.store.documents import CONFLICT, NOT_FOUND, DocumentIndex
 from mlcommons_tasks.store.mappings import EMULATION_INDEX
+from mlcommons_tasks.store.pruning import delete_some
 from mlcommons_tasks.store.upstream import Upstream
 
 MOST = 10_000  #: `index.max_result_window`
@@ -119,10 +120,8 @@ class IndexMemory:
 
     def forget(self, namespace: str) -> None:
         """Delete all documents of a namespace."""
-        body = Search().filter("term", namespace=namespace).to_dict()
-        params = {"refresh": "true", "conflicts": "proceed", "ignore_unavailable": "true"}
-        with translated():
-            self._client.delete_by_query(index=EMULATION_INDEX, body=body, params=params)
+        while delete_some(self._client, EMULATION_INDEX, Search().filter("term", namespace=namespace)):
+            pass
 
     def namespaces(self) -> set[str]:
         """Return the namespaces that have any document."""

@@ -13,11 +13,11 @@ from mlcommons_tasks.errors import IndexNotFound
 from mlcommons_tasks.store.connection import translated
 from mlcommons_tasks.store.documents import DocumentIndex
 from mlcommons_tasks.store.mappings import JOURNAL_INDEX
+from mlcommons_tasks.store.pruning import delete_some
 from mlcommons_tasks.store.upstream import Upstream
 
 MOST = 10_000  #: entries that are read: `index.max_result_window`
 TRIMMED_EVERY = 1_000  #: writes, after which the oldest entries of a namespace go
-QUIETLY = {"conflicts": "proceed", "ignore_unavailable": "true"}
 
 
 class JournalStore:
@@ -71,11 +71,8 @@ class JournalStore:
             self._delete(Search().filter("term", namespace=namespace).filter("range", order={"lt": oldest}))
 
     def _delete(self, search: Search) -> None:
-        with translated():
-            self._client.indices.refresh(index=JOURNAL_INDEX, params={"ignore_unavailable": "true"})
-            self._client.delete_by_query(
-                index=JOURNAL_INDEX, body=search.to_dict(), params={"refresh": "true", **QUIETLY}
-            )
+        while delete_some(self._client, JOURNAL_INDEX, search):
+            pass
 
 
 def journal_index_body() -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Pruner:
             StoreUnavailable, UpstreamError: OpenSearch did not take it.
         """
         wanted = Search().filter("terms", state=list(OVER)).filter("range", last_update_time={"lt": before})
-        return self._prune(TASK_INDEX, wanted)
+        return delete_some(self._client, TASK_INDEX, wanted)
 
     def prune_results(self, before: int) -> int:
         """Delete what `_tasks` tells of trainings that ended before a time, in milliseconds; return how many.
@@ -54,23 +54,31 @@ class Pruner:
         Likewise.
         """
         wanted = Search().filter("term", completed=True).filter("range", ended={"lt": before})
-        return self._prune(CLUSTER_TASK_INDEX, wanted)
+        return delete_some(self._client, CLUSTER_TASK_INDEX, wanted)
 
-    def _prune(self, index: str, wanted: Search) -> int:
-        body = wanted.extra(seq_no_primary_term=True, track_total_hits=False, _source=False)[0:AT_ONCE].to_dict()
-        with translated():
-            try:
-                self._client.indices.refresh(index=index)  # not every write to it does
-                hits = self._client.search(index=index, body=body)["hits"]["hits"]
-            except opensearchpy.NotFoundError:  # nothing was ever stored
-                return 0
-            if not hits:
-                return 0
-            operations = [{"delete": _where(hit)} for hit in hits]
-            answer = self._client.bulk(index=index, body=operations, params={"refresh": "true"})
-        results = [item["delete"] for item in answer["items"]]
-        raise_failure(result for result in results if result["status"] not in (CHANGED, GONE))
-        return sum(result["status"] < 300 for result in results)
+
+def delete_some(client: opensearchpy.OpenSearch, index: str, wanted: Search) -> int:
+    """Delete documents that a search finds, at most `AT_ONCE`; return how many.
+
+    One that somebody writes meanwhile stays.
+
+    Raises:
+        StoreUnavailable, UpstreamError: OpenSearch did not take it.
+    """
+    body = wanted.extra(seq_no_primary_term=True, track_total_hits=False, _source=False)[0:AT_ONCE].to_dict()
+    with translated():
+        try:
+            client.indices.refresh(index=index)  # not every write to it does
+            hits = client.search(index=index, body=body)["hits"]["hits"]
+        except opensearchpy.NotFoundError:  # nothing was ever stored
+            return 0
+        if not hits:
+            return 0
+        operations = [{"delete": _where(hit)} for hit in hits]
+        answer = client.bulk(index=index, body=operations, params={"refresh": "true"})
+    results = [item["delete"] for item in answer["items"]]
+    raise_failure(result for result in results if result["status"] not in (CHANGED, GONE))
+    return sum(result["status"] < 300 for result in results)
 
 
 def _where(hit: dict[str, Any]) -> dict[str, Any]:
