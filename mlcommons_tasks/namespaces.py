@@ -23,7 +23,7 @@ from mlcommons_tasks.emulation.shared_journal import SharedJournal
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.emulation.state import States
 from mlcommons_tasks.emulation.work import Work
-from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
 from mlcommons_tasks.execution.rounds import Rounds, noted
 from mlcommons_tasks.execution.states import discard
 from mlcommons_tasks.rest.routing import WsgiApp
@@ -179,9 +179,15 @@ class Namespaces:
         Raises:
             StoreUnavailable, UpstreamError: OpenSearch does not say.
         """
+        failure: TaskPluginError | None = None
         for opened in list(self._opened.values()):
-            if opened.stage.follow().has_plays:
-                opened.stage.move_plays()
+            try:
+                if opened.stage.follow().has_plays:
+                    opened.stage.move_plays()
+            except TaskPluginError as error:  # which is no reason for others to stand still
+                failure = error
+        if failure is not None:
+            raise failure
 
     def _open(self, name: str) -> Opened:
         service = self._service

@@ -77,12 +77,12 @@ class Plays:
         """
         return self._read(task_id, counts=True)
 
-    def move_all(self) -> None:
+    def move_all(self, wait_s: float = AWAITED_S) -> None:
         """Bring every task to where it is by now, so that a search finds what a GET would.
 
         Real work that is due is waited for, in all as long as one read would wait.
         """
-        until = time.monotonic() + AWAITED_S
+        until = time.monotonic() + wait_s
         for kept in self._memory.all(KIND, self._namespace):
             if self._has_to_go(_play(kept)):
                 self._read(kept.name, counts=False, until=until)

@@ -140,8 +140,8 @@ class Stage:
             self._plays.move_all()
 
     def move_plays(self) -> None:
-        """Have every played task go on whose time has come."""
-        self._plays.move_all()
+        """Have every played task go on whose time has come; nobody waits for real work."""
+        self._plays.move_all(wait_s=0.0)
 
     def seed_ids(self, seed: int | None) -> None:
         """Have ids follow from a seed from now on, or be random again."""
