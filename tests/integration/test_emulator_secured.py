@@ -1,4 +1,4 @@
-"""The emulator over a secured cluster: a token directs it, roles still say who may do what, and its account suffices."""
+"""The emulator over a secured cluster: a token directs it, roles say who may do what, and its account suffices."""
 
 from __future__ import annotations
 
