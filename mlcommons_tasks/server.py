@@ -91,6 +91,10 @@ def serve(
         StartError: the service cannot start.
     """
     tls = _tls_of(settings)
+    if settings.scenarios is not None:
+        from mlcommons_tasks.emulation.scenario_files import load
+
+        load([settings.scenarios])  # before anything is started; workers read them again
     with (
         contextlib.closing(listen(settings.host, settings.port)) as listener,
         _Interrupts() as interrupts,

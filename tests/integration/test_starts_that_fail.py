@@ -235,6 +235,10 @@ def test_a_node_that_dies_at_its_start_shows_its_log(tmp_path: Path) -> None:
         (("--opensearch", "https://127.0.0.1:1", "--ca-file", "/nowhere.pem"), {}, "the CA file /nowhere.pem"),
         (("--data-dir", os.devnull), {}, f"the data folder {os.devnull} cannot be written"),
         ((), {"MLCOMMONS_TASKS_LOG_LEVEL": "loud"}, "'loud' is not one of"),
+        (("--scenarios", "/nowhere.json"), {}, "the scenario file /nowhere.json cannot be read"),
+        (("--scenarios", os.devnull), {}, f"the scenario file {os.devnull} cannot be used"),
+        (("--no-emulator", "--emulator-token", "hidden"), {}, "of no use without the emulator"),
+        (("--opensearch", "memory", "--host", "::", "--emulator"), {}, "the emulator needs an emulator_token"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(
