@@ -34,6 +34,10 @@ class PlayedTasks(ReadableTasks):
         """Return a task's source as a poll would find it."""
         return self._plays.look(task_id) if self._has_plays() else super().source(task_id)
 
+    def is_played(self, task_id: str) -> bool:
+        """Say whether a task shows what it was told, and there is nothing behind it."""
+        return self._has_plays() and self._plays.is_known(task_id)
+
     def delete(self, document_id: str, query: Mapping[str, str]) -> Reply:
         """Delete a task, which plays no more."""
         answer = super().delete(document_id, query)

@@ -226,7 +226,8 @@ class Plays:
         self._write(kept, before, shown.was_read() if counts else shown, found)
         return shown
 
-    def _is_known(self, task_id: str) -> bool:
+    def is_known(self, task_id: str) -> bool:
+        """Say whether a task is, or was, played."""
         return any(self._memory.get(kind, self._namespace, task_id) is not None for kind in (KIND, ENDED))
 
     def _require_same(self, kept: Remembered) -> None:
@@ -250,7 +251,7 @@ class Plays:
             try:
                 kept = self._memory.put(KIND, self._namespace, after.task_id, _text(after), kept)
             except Conflict:
-                if comes and not self._is_known(after.task_id):  # it was deleted before it came
+                if comes and not self.is_known(after.task_id):  # it was deleted before it came
                     self._tasks.delete(after.task_id, {})
                 raise
         elif not self._says(found, source):

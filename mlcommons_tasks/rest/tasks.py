@@ -37,7 +37,7 @@ def tasks_blueprint(tasks: ReadableTasks, models: ModelStore, profile: Profile) 
         if source is None:
             raise error_of(_missing(tasks, profile.get_no_document, profile.get_no_index))
         task = render_task(source, profile)
-        if _is_remote_job(task):
+        if _is_remote_job(task) and not tasks.is_played(task_id):
             _require_connector(task, models, profile)  # its service is not asked: the job's state is what was stored
         return reply(task)
 

@@ -38,6 +38,10 @@ class ReadableTasks(IndexedStore):
         """Return a task's stored source for somebody who waits for its end; see `source`."""
         return self.source(task_id)
 
+    def is_played(self, task_id: str) -> bool:
+        """Say whether a task shows what it was told, with nothing behind it; one that is but stored does not."""
+        return False
+
 
 class TaskStore(ReadableTasks):
     """Tasks in OpenSearch, and how they are written."""
