@@ -63,7 +63,7 @@ class Entry:
     """One request and its answer.
 
     Attributes:
-        at: when it came, milliseconds since the epoch by the machine's clock.
+        at: when it came, milliseconds since the epoch by its namespace's clock.
         status: None if nothing was answered.
         request_body: its first 8 KiB, decompressed.
         response_body: its first 64 KiB, decompressed.
