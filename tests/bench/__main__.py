@@ -14,7 +14,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mlcommons_tasks import __version__
-from tests.bench import algorithms, cluster_tasks, costs, faults, idle, inputs, polling, proxy, soak, starts, trainings
+from tests.bench import (
+    algorithms,
+    cluster_tasks,
+    costs,
+    faults,
+    idle,
+    inputs,
+    pipelines,
+    polling,
+    proxy,
+    soak,
+    starts,
+    trainings,
+)
 from tests.bench.report import Section
 from tests.bench.servers import PLUGIN
 
@@ -28,6 +41,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "idle": idle.measure,
     "costs": costs.measure,
     "trainings": trainings.measure,
+    "pipelines": pipelines.measure,
     "algorithms": algorithms.measure,
     "soak": soak.measure,
     "faults": faults.measure,
