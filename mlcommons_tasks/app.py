@@ -143,8 +143,9 @@ def _space_app(service: Service, space: Space, stage: Stage | None = None, contr
     runner = space.runner if stage is None else stage.director
     app = _bare_app()
     app.config[IDENTITY_HEADERS] = sorted(upstream.identity_headers)
-    if facts.is_secured:
-        authorize(app, Security(upstream))
+    security = Security(upstream) if facts.is_secured else None
+    if security is not None:
+        authorize(app, security)
     app.register_blueprint(tasks_blueprint(tasks, models, profile))
     app.register_blueprint(models_blueprint(models, profile, space.clock))
     forward_other = (lambda: forward(upstream, was_read=True)) if facts.has_ml_commons else None
@@ -166,7 +167,7 @@ def _space_app(service: Service, space: Space, stage: Stage | None = None, contr
     elsewhere = {PROXY, CLUSTER_TASKS, CLUSTER_SETTINGS, PLUGINS}
     refuse_early(app, elsewhere=elsewhere, forwards_unknown=facts.has_ml_commons)
     if stage is not None:
-        play_creations(app, stage, models)
+        play_creations(app, stage, models, security)
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)
     if (ours := own_segments(app.url_map.iter_rules(), PROXY)) is not None:
         app.wsgi_app = Passage(app.wsgi_app, upstream, ours)  # type: ignore[method-assign]

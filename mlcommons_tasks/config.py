@@ -111,6 +111,8 @@ class Settings:
     emulator: bool | None = None
     emulator_token: str | None = dataclasses.field(default=None, repr=False)
     scenarios: Path | None = None
+    #: Whether the OpenSearch was started for this service alone.
+    is_own: bool = dataclasses.field(default=False, repr=False, metadata={"derived": True})
     #: Whether another process may be told something that this one has to know: where it is not the only one.
     shares_emulation: bool = dataclasses.field(default=True, repr=False, metadata={"derived": True})
 
@@ -141,6 +143,11 @@ class Settings:
         _ = self.retain_in_millis
         if self.emulator is False and (self.emulator_token is not None or self.scenarios is not None):
             raise SettingsError("emulator_token and scenarios are of no use without the emulator")
+        is_own = self.is_own or self.opensearch in (EMBEDDED, MEMORY)
+        if self.emulator and self.emulator_token is None and not (is_own and is_loopback(self.host)):
+            raise SettingsError(
+                "the emulator needs an emulator_token over a given opensearch, and on a host that others reach"
+            )
         if self.opensearch not in (EMBEDDED, MEMORY):
             self._take_account_out()
 
@@ -179,19 +186,14 @@ class Settings:
         """Return the settings of a service over the OpenSearch that was started as these settings say.
 
         One of its own, on this machine alone, has an emulator without a token.
-
-        Raises:
-            SettingsError: it is to have one anywhere else.
         """
         is_own = self.opensearch in (EMBEDDED, MEMORY)
         is_safe = self.emulator_token is not None or (is_own and is_loopback(self.host))
         emulator = is_safe if self.emulator is None else self.emulator
-        if emulator and not is_safe:
-            raise SettingsError(
-                "the emulator needs an emulator_token over a given opensearch, and on a host that others reach"
-            )
         shares = not is_own or self.workers > 1 or self.data_dir is not None  # which outlives the process
-        return dataclasses.replace(self, opensearch=url, data_dir=None, emulator=emulator, shares_emulation=shares)
+        return dataclasses.replace(
+            self, opensearch=url, data_dir=None, is_own=is_own, emulator=emulator, shares_emulation=shares
+        )
 
     def read_password(self) -> str | None:
         """Return the account's password, from its file if it is in one.

@@ -29,6 +29,24 @@ ACTIONS = {
 }
 
 
+#: What the calls want that only scenarios answer; see `played_creations`.
+REGISTER, DEPLOY = "register_model", "deploy_model"
+
+
+def require(security: Security, action: str) -> Response | None:
+    """Return the refusal of a caller whom the cluster does not let in.
+
+    Raises:
+        Forbidden: it does, and they may not do this.
+    """
+    try:
+        caller = security.caller(RestRequest.current().caller)
+    except CallerRefused as refusal:
+        return passed_on(refusal.answer)
+    security.roles().require(caller, ML_ACTIONS + action)
+    return None
+
+
 def authorize(app: Flask, security: Security) -> None:
     """Ask the cluster about every caller of an emulated route."""
 

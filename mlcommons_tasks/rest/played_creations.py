@@ -17,9 +17,11 @@ from flask import Flask, Response, request
 from mlcommons_tasks.emulation.matching import Created
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.errors import TaskPluginError
+from mlcommons_tasks.rest.authorization import DEPLOY, REGISTER, require
 from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.store.models import ModelStore
+from mlcommons_tasks.store.security import Security
 from mlcommons_tasks.task import FunctionName, TaskState, TaskType
 
 _REGISTER = re.compile(rf"{ML_PREFIX}/models/(?:_register|_upload)")
@@ -27,8 +29,8 @@ _DEPLOY = re.compile(rf"{ML_PREFIX}/models/([^/]+)/(?:_deploy|_load)")
 DEFAULT_FUNCTION = FunctionName.TEXT_EMBEDDING.value  #: of a model that is registered without one
 
 
-def play_creations(app: Flask, stage: Stage, models: ModelStore) -> None:
-    """Have scenarios play what these calls create."""
+def play_creations(app: Flask, stage: Stage, models: ModelStore, security: Security | None) -> None:
+    """Have scenarios play what these calls create; `security` says who may, where accounts are asked for."""
 
     @app.before_request
     def create() -> Response | None:
@@ -39,14 +41,16 @@ def play_creations(app: Flask, stage: Stage, models: ModelStore) -> None:
         if _REGISTER.fullmatch(request.path):
             function_name = _function_name(RestRequest.current())
             created = Created(TaskType.REGISTER_MODEL.value, function_name, (), None, _opaque_id())
-            return _answer(created, {})
+            return _answer(created, REGISTER, {})
         if (found := _DEPLOY.fullmatch(request.path)) is not None:
             model_id = unquote(found[1])
             created = Created(TaskType.DEPLOY_MODEL.value, _algorithm(models, model_id), (), model_id, _opaque_id())
-            return _answer(created, {"task_type": created.task_type})
+            return _answer(created, DEPLOY, {"task_type": created.task_type})
         return None
 
-    def _answer(created: Created, shown: dict[str, Any]) -> Response | None:
+    def _answer(created: Created, action: str, shown: dict[str, Any]) -> Response | None:
+        if security is not None and (refusal := require(security, action)) is not None:
+            return refusal
         task_id = stage.play_if_told(created)
         if task_id is None:
             return None

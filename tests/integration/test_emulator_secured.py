@@ -71,6 +71,23 @@ def test_a_played_task_is_under_the_same_roles(
     assert refused.status == 403
 
 
+def test_a_played_registration_is_under_the_same_roles(
+    secured_cluster: SecuredNode, running: Service, caller: CallerClient
+) -> None:
+    """Who may not register models is refused where a scenario plays that, and a stranger is not let in."""
+    told = {"name": "r", "match": {"task_type": "REGISTER_MODEL"}, "preset": "stuck_created"}
+    caller.ok("POST", "/_emulator/scenarios", told, headers=SHOWN)
+    model = {"name": "m", "version": "1", "model_format": "TORCH_SCRIPT"}
+    path = "/_plugins/_ml/models/_register"
+
+    allowed = caller.send("POST", path, model)
+    reader = secured_cluster.client("ml_read", running.url).send("POST", path, model)
+    stranger = secured_cluster.client("wrong_password", running.url).send("POST", path, model)
+
+    assert (allowed.status, reader.status, stranger.status) == (200, 403, 401)
+    assert caller.ok("GET", "/_emulator/scenarios/r", headers=SHOWN)["matched"] == 1
+
+
 def test_a_namespace_goes_with_its_indices(secured_cluster: SecuredNode, caller: CallerClient) -> None:
     """The account may make them and delete them; no other index is touched."""
     caller.ok("POST", f"{INSIDE}/_plugins/_ml/_train/kmeans", rows_body())
