@@ -141,13 +141,7 @@ class Settings:
             raise SettingsError(f"dask must be a scheduler's address, such as tcp://10.0.0.5:8786, not {self.dask}")
         self._check_files()
         _ = self.retain_in_millis
-        if self.emulator is False and (self.emulator_token is not None or self.scenarios is not None):
-            raise SettingsError("emulator_token and scenarios are of no use without the emulator")
-        is_own = self.is_own or self.opensearch in (EMBEDDED, MEMORY)
-        if self.emulator and self.emulator_token is None and not (is_own and is_loopback(self.host)):
-            raise SettingsError(
-                "the emulator needs an emulator_token over a given opensearch, and on a host that others reach"
-            )
+        self._check_emulator()
         if self.opensearch not in (EMBEDDED, MEMORY):
             self._take_account_out()
 
@@ -165,6 +159,15 @@ class Settings:
             wanted = "a whole number above 0 with d, h, m, s or ms, such as 7d, 12h or 30m"
             raise SettingsError(f"retain must be {wanted}, not {self.retain}")
         return int(found[1]) * UNITS[found[2]]
+
+    def _check_emulator(self) -> None:
+        if self.emulator is False and (self.emulator_token is not None or self.scenarios is not None):
+            raise SettingsError("emulator_token and scenarios are of no use without the emulator")
+        is_own = self.is_own or self.opensearch in (EMBEDDED, MEMORY)
+        if self.emulator and self.emulator_token is None and not (is_own and is_loopback(self.host)):
+            raise SettingsError(
+                "the emulator needs an emulator_token over a given opensearch, and on a host that others reach"
+            )
 
     def _check_files(self) -> None:
         if self.password is not None and self.password_file is not None:

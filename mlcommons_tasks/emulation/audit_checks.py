@@ -136,7 +136,9 @@ def check_named(check: str) -> tuple[Callable[[Client, float], _Found], float]:
     name, limit = (found[1], found[2]) if found else (check, "")
     takes_number = name.endswith(("<", ">"))
     if name not in CHECKS or takes_number != (limit not in ("", ".")):
-        listed = ", ".join(f"{each}SECONDS" if each[-1] in "<>" else each for each in CHECKS)
+        listed = ", ".join(
+            each + ("NUMBER" if each == "polls>" else "SECONDS" if each[-1] in "<>" else "") for each in CHECKS
+        )
         raise IllegalArgument(f"there is no check [{check}]; there are {listed}")
     return CHECKS[name][1], float(limit or 0)
 
