@@ -189,10 +189,15 @@ class Settings:
         """Return the settings of a service over the OpenSearch that was started as these settings say.
 
         One of its own, on this machine alone, has an emulator without a token.
+
+        Raises:
+            SettingsError: there are scenarios, and no emulator.
         """
         is_own = self.opensearch in (EMBEDDED, MEMORY)
         is_safe = self.emulator_token is not None or (is_own and is_loopback(self.host))
         emulator = is_safe if self.emulator is None else self.emulator
+        if self.scenarios is not None and not emulator:
+            raise SettingsError("scenarios need the emulator, and that an emulator_token: others reach this service")
         shares = not is_own or self.workers > 1 or self.data_dir is not None  # which outlives the process
         return dataclasses.replace(
             self, opensearch=url, data_dir=None, is_own=is_own, emulator=emulator, shares_emulation=shares
