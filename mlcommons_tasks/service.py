@@ -172,7 +172,7 @@ class Service:
             handover=Handover(traces, registry),
         )
         caretakers: list[Caretaker] = [
-            SyncUp(self.current_settings, runner, models.index_exists),
+            SyncUp(self.current_settings, runner, models.index_exists, clock),
             Recovery(traces, registry, tasks, models, runner, clock, settings.lease),
         ]
         if settings.retain_in_millis is not None and name == MAIN:
