@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,12 +18,13 @@ from mlcommons_tasks.emulation.director import Director
 from mlcommons_tasks.emulation.journal import Journal
 from mlcommons_tasks.emulation.memory import ProcessMemory
 from mlcommons_tasks.emulation.played_tasks import PlayedTasks
-from mlcommons_tasks.emulation.plays import Plays
+from mlcommons_tasks.emulation.plays import MODEL, Plays
 from mlcommons_tasks.emulation.shared_journal import SharedJournal
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.emulation.state import States
 from mlcommons_tasks.emulation.work import Work
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
+from mlcommons_tasks.execution.calls import Calls
 from mlcommons_tasks.execution.rounds import Rounds, noted
 from mlcommons_tasks.execution.states import discard
 from mlcommons_tasks.rest.routing import WsgiApp
@@ -31,9 +32,11 @@ from mlcommons_tasks.service import Service, Space
 from mlcommons_tasks.store.emulation import IndexMemory, Memory, drop_indices, indices_like
 from mlcommons_tasks.store.journal import JournalStore
 from mlcommons_tasks.store.names import MAIN, PREFIX, names_of
+from mlcommons_tasks.wire.ml_input import MLInput
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 MOST_OPEN = 256  #: namespaces that are not asked for are closed from then on, and opened again when they are
+NO_TASK = ""  #: of which a model is that was trained while its caller waited
 END_S = 5.0  #: how long a reset waits for trainings that it cancelled
 LOOK_S = 0.01
 TICK_S = 1.0  #: how often tasks are moved that nobody reads, for who looks into the index itself
@@ -63,6 +66,20 @@ class _StageCaretaker:
     def close(self) -> None:
         """End it."""
         self._stage.close(self._grace_s)
+
+
+class _NotedCalls(Calls):
+    """Trains as the calls it is made of, and says which models came of that: no task knows of them."""
+
+    def __init__(self, calls: Calls, note: Callable[[str], None]) -> None:
+        self.__dict__.update(calls.__dict__)
+        self._note = note
+
+    def train(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
+        """Train and store a model; return its id."""
+        model_id = super().train(ml_input, caller, task_headers)
+        self._note(model_id)
+        return model_id
 
 
 class Namespaces:
@@ -199,6 +216,9 @@ class Namespaces:
             discard(space.models, model_id)
 
         work = Work(name, space.registry.owner, self.memory, plays, clock, discard_model)
+        train = space.calls.train
+        if name == MAIN:  # of others the index goes
+            space.calls = _NotedCalls(space.calls, partial(plays.note_model, task_id=NO_TASK))
         director = Director(
             name,
             self.states,
@@ -206,7 +226,7 @@ class Namespaces:
             work,
             space.tasks,
             space.runner,
-            space.calls.train,
+            train,
             space.dispatcher.next_worker_node,
             lambda: [node.id for node in service.nodes.all()],
             clock,
@@ -237,6 +257,9 @@ class Namespaces:
 
     def _delete_trained(self, space: Space) -> None:
         """Delete the tasks of real trainings of ours with their models: others may have tasks in the same index."""
+        for kept in self.memory.all(MODEL, MAIN):
+            if kept.text == NO_TASK:
+                space.models.delete(kept.name, {})
         for trace in space.traces.ended():
             source = space.tasks.find(trace.ml_task_id) if trace.ml_task_id is not None else None
             if source is not None and trace.ml_task_id is not None:

@@ -106,7 +106,7 @@ class Plays:
     def finish(self, task_id: str, outcome: Outcome) -> bool:
         """Say what came of a task's real work; False if nobody wants to know it any more."""
         if outcome.model_id is not None:
-            self._note_model(outcome.model_id, task_id)
+            self.note_model(outcome.model_id, task_id)
         while True:
             kept = self._memory.get(KIND, self._namespace, task_id)
             if kept is None:
@@ -149,6 +149,11 @@ class Plays:
                 self._write(kept, before, after, self._tasks.find(task_id))
                 return True
         return False
+
+    def note_model(self, model_id: str, task_id: str) -> None:
+        """Remember that a model was made here, and for which task."""
+        with contextlib.suppress(Conflict):  # it is known
+            self._memory.put(MODEL, self._namespace, model_id, task_id, None)
 
     def of_scenario(self, name: str | None) -> list[str]:
         """Return the ids of the tasks that a scenario played, all that were played without a name."""
@@ -270,11 +275,7 @@ class Plays:
             if error.status != CONFLICT:
                 raise
         else:  # one that was there already is somebody's
-            self._note_model(play.played_model_id, play.task_id)
-
-    def _note_model(self, model_id: str, task_id: str) -> None:
-        with contextlib.suppress(Conflict):  # it is known
-            self._memory.put(MODEL, self._namespace, model_id, task_id, None)
+            self.note_model(play.played_model_id, play.task_id)
 
     def _create(self, task_id: str, source: dict[str, Any]) -> Found | None:
         try:

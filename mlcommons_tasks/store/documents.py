@@ -56,7 +56,7 @@ class DocumentIndex:
     ) -> None:
         self.name = name
         self._shown_as = shown_as if shown_as != name else None
-        self._body = body
+        self._body = body if self._shown_as is None else _hidden(body)
         self._client = client
         self._upstream = upstream
         self._batches = batches or Batches(client)
@@ -378,6 +378,11 @@ class IndexedStore:
     ) -> Reply:
         """Run a search whose body names a point in time, with the rights of `headers`; return OpenSearch's answer."""
         return self._documents.search_point_in_time(payload, query, headers)
+
+
+def _hidden(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of an index that wildcards do not reach: one namespace's tasks are not found in another."""
+    return {**body, "settings": {**body["settings"], "index": {**body["settings"]["index"], "hidden": True}}}
 
 
 def raise_unread(documents: Iterable[Mapping[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -138,6 +139,18 @@ def test_the_plugins_indices_are_reached_by_name(two: tuple[Stand, Stand]) -> No
     assert one.ok("GET", f"/{SHOWN[0]}/_count")["count"] == 1
     assert list(one.ok("GET", f"/{SHOWN[0]}/_mapping")) == [SHOWN[0]]
     assert other.send("GET", f"/{SHOWN[0]}/_doc/{task_id}").status == 404
+
+
+def test_a_search_of_everything_finds_nothing_of_another_namespace(two: tuple[Stand, Stand]) -> None:
+    """Nor does a list of all indices, as people look into it."""
+    one, other = two
+    one.tell(step("EXPIRED"))
+    task_id = one.train()
+
+    for stand, path in itertools.product((other, Stand(one.url)), ("/_search", "/*/_search", "/_all/_search")):
+        hits = stand.ok("POST", path, {"size": 1000})["hits"]["hits"]
+        assert task_id not in {hit["_id"] for hit in hits}, path
+    assert f".mlcommons-tasks-ns-{one.namespace}" not in other.send("GET", "/_cat/indices").payload.decode()
 
 
 def test_a_point_in_time_of_a_namespace(two: tuple[Stand, Stand]) -> None:

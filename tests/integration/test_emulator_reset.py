@@ -10,7 +10,7 @@ import pytest
 from mlcommons_tasks import running_service
 from mlcommons_tasks.backend import MemoryBackend, Running
 from tests.clients import MODELS, Client, long_body
-from tests.emulators import CONTROL, Stand, fresh, step
+from tests.emulators import CONTROL, SMALL, Stand, fresh, step
 from tests.services import service, wait_until
 
 TOKEN = "sesame"  # of services that live as long as the test
@@ -214,6 +214,15 @@ def test_a_reset_ends_what_is_under_way(main: Stand) -> None:
     models = main.ok("POST", f"{MODELS}/_search", {"_source": ["name"], "size": 100})["hits"]["hits"]
     assert [hit["_id"] for hit in models] == [main.task(later)["model_id"]]
     main.reset()
+
+
+def test_a_model_that_was_trained_while_somebody_waited_goes_too(main: Stand) -> None:
+    """There is no task of it."""
+    made = main.ok("POST", "/_plugins/_ml/_train/kmeans", SMALL)["model_id"]
+    assert made in model_ids(main)
+
+    main.reset()
+    assert model_ids(main) == []
 
 
 def test_a_model_that_a_task_does_not_show_yet_goes_with_it(main: Stand) -> None:
