@@ -36,20 +36,18 @@ def two(request: pytest.FixtureRequest) -> Iterator[tuple[Stand, Stand]]:
         assert stand.send("DELETE", f"{CONTROL}/namespaces/{stand.namespace}").status == 200
 
 
-@pytest.fixture
-def stand(memory_service: RunningService) -> Stand:
-    """A namespace over an in-memory server."""
-    return fresh(memory_service.url)
-
-
-def test_header_and_prefix_are_the_same_namespace(stand: Stand) -> None:
+def test_header_and_prefix_are_the_same_namespace(two: tuple[Stand, Stand]) -> None:
     """The prefix is above the header; both reach the control calls too."""
+    stand = two[0]
     stand.tell(step("EXPIRED"))
     task_id = stand.train()
     header = {"X-Emulator-Namespace": str(stand.namespace)}
     plain = Client(stand.url)
 
     assert plain.send("GET", f"{TASKS}/{task_id}", headers=header).body["state"] == "EXPIRED"
+    found = plain.send("POST", f"{TASKS}/_search", by_id(task_id), header).body["hits"]["hits"]
+    assert [(hit["_index"], hit["_id"]) for hit in found] == [(SHOWN[0], task_id)]
+    assert plain.send("GET", f"{TASKS}/{task_id}").status == 404
     assert plain.send("GET", CONTROL, headers=header).body["namespace"] == stand.namespace
     assert stand.send("GET", CONTROL, headers={"X-Emulator-Namespace": "another"}).body["namespace"] == stand.namespace
     assert plain.send("GET", CONTROL).body["namespace"] == "main"
