@@ -175,8 +175,9 @@ class Service:
             SyncUp(self.current_settings, runner, models.index_exists, clock),
             Recovery(traces, registry, tasks, models, runner, clock, settings.lease),
         ]
-        if settings.retain_in_millis is not None and name == MAIN:
-            caretakers.append(Retention(Pruner(self.client), clock, settings.retain_in_millis))
+        if settings.retain_in_millis is not None:
+            pruner = Pruner(self.client, tasks=names.tasks, results=names.cluster_tasks)
+            caretakers.append(Retention(pruner, clock, settings.retain_in_millis))
         return Space(
             name=name,
             clock=clock,

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from mlcommons_tasks.emulation.entries import Entry
+from mlcommons_tasks.wire.typed_json import convert
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "COMPLETED_WITH_ERROR", "EXPIRED", "UNREACHABLE"})
 
@@ -109,7 +110,7 @@ class Report(msgspec.Struct, frozen=True):
         Raises:
             msgspec.ValidationError: it is none.
         """
-        return msgspec.convert(document, cls)
+        return convert(document, cls)
 
 
 def audit(entries: Iterable[Entry]) -> Report:

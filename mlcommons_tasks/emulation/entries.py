@@ -16,6 +16,7 @@ from mlcommons_tasks.emulation.credentials import HIDDEN, kept_body, kept_header
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.wire.bodies import json_of
 from mlcommons_tasks.wire.media_types import MediaType, of_media_type
+from mlcommons_tasks.wire.typed_json import decode
 
 MOST_REQUEST = 8 * 1024  #: bytes of a request's body
 MOST_RESPONSE = 64 * 1024  #: bytes of an answer's body
@@ -171,7 +172,7 @@ class Entry:
             kind = of_media_type(named.get("content-type")) or MediaType.JSON
             if kind is not MediaType.JSON:
                 body = json_of(body, kind) or b"{}"  # of SMILE nothing is known
-            return msgspec.json.decode(body, type=_Reply)
+            return decode(body, _Reply)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TaskPluginError):
             return None
 

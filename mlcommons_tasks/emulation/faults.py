@@ -20,6 +20,7 @@ from msgspec import Meta
 from mlcommons_tasks.emulation.matching import Difference, Wish, unmet
 from mlcommons_tasks.emulation.steps import NAME, Body, Glob
 from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.wire.typed_json import convert, decode
 
 LONGEST_DELAY_S = 3600.0
 
@@ -153,8 +154,8 @@ class Fault(Body, frozen=True, kw_only=True):
         """
         try:
             if isinstance(body, bytes):
-                return msgspec.json.decode(body, type=cls)
-            return msgspec.convert(body, type=cls)
+                return decode(body, cls)
+            return convert(body, cls)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise IllegalArgument(str(error)) from error
 

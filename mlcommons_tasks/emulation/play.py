@@ -20,6 +20,7 @@ from mlcommons_tasks.emulation.steps import ABSENT, FOREVER, WORKER, Span, Step,
 from mlcommons_tasks.errors import IllegalArgument
 from mlcommons_tasks.task import TaskType
 from mlcommons_tasks.wire.task_document import RENDERED
+from mlcommons_tasks.wire.typed_json import convert
 
 COMPLETED: Final = "COMPLETED"
 REAL: Final = "real"
@@ -194,7 +195,7 @@ class Play:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Play:
         """Return what `to_document` gave."""
-        return msgspec.convert(document, cls)
+        return convert(document, cls)
 
     @property
     def _moment(self) -> Moment:

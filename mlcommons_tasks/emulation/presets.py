@@ -20,6 +20,7 @@ from mlcommons_tasks.emulation.steps import (
     Step,
 )
 from mlcommons_tasks.emulation.walk import seen
+from mlcommons_tasks.wire.typed_json import convert
 
 Reads = Annotated[int, Meta(ge=0, le=MOST_READS)]
 OneRead = Annotated[int, Meta(ge=1, le=MOST_READS)]
@@ -262,7 +263,7 @@ def preset_of(name: str, parameters: Mapping[str, Any]) -> Preset:
     if name not in PRESETS:
         raise ValueError(f"Unknown preset `{name}` in `preset`; there are {', '.join(PRESETS)}")
     try:
-        return msgspec.convert(dict(parameters), PRESETS[name])
+        return convert(dict(parameters), PRESETS[name])
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
         raise ValueError(f"{what} in `with{where or '`'} of preset {name}") from error

@@ -13,6 +13,7 @@ from mlcommons_tasks.emulation.faults import Fault
 from mlcommons_tasks.emulation.presets import preset_of
 from mlcommons_tasks.emulation.steps import NAME, Body, Match, Refusal, Step, problem_of, settled
 from mlcommons_tasks.errors import IllegalArgument
+from mlcommons_tasks.wire.typed_json import convert, decode
 
 MOST_LAG = 1_000
 MOST_STEPS = 1_000
@@ -100,7 +101,7 @@ def scenario_of(body: Mapping[str, Any]) -> Scenario:
         IllegalArgument: it is none; the reason names the field.
     """
     try:
-        return msgspec.convert(body, Scenario)
+        return convert(body, Scenario)
     except msgspec.ValidationError as error:
         raise IllegalArgument(str(error)) from error
 
@@ -137,6 +138,6 @@ def read_told(payload: bytes | str) -> ScenarioFile:
 
 def _decoded(payload: bytes | str, kind: type[Told]) -> Told:
     try:
-        return msgspec.json.decode(payload, type=kind)
+        return decode(payload, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IllegalArgument(str(error)) from error

@@ -6,6 +6,7 @@ Everything that `/_emulator/` can be told of a namespace; knows nothing of HTTP.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -50,6 +51,7 @@ class Stage:
         self.scenarios: Shelf[KnownScenario] = Shelf(states, namespace, "scenarios", "scenario")
         self.faults: Shelf[KnownFault] = Shelf(states, namespace, "faults", "fault")
         self._states = states
+        self._moving = threading.Lock()
         self._plays = plays
         self._work = work
 
@@ -66,7 +68,9 @@ class Stage:
         """Take over the time that another replica may have set; return what the namespace was told."""
         state = self.state
         if state.clock != self.clock.state:
-            self.clock.load(state.clock)
+            with self._moving:  # or what was read would be loaded over a move that came meanwhile
+                state = self.state
+                self.clock.load(state.clock)
         return state
 
     def add(self, scenarios: Iterable[Scenario], faults: Iterable[Fault]) -> None:
@@ -135,7 +139,8 @@ class Stage:
             moved = move(state.clock, SystemClock().now_in_millis())
             return msgspec.structs.replace(state, clock=moved), moved
 
-        self.clock.load(self._states.change(self.namespace, change))
+        with self._moving:
+            self.clock.load(self._states.change(self.namespace, change))
         if self.state.has_plays:
             self._plays.move_all()
 

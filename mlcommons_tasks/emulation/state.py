@@ -17,6 +17,7 @@ from mlcommons_tasks.emulation.faults import Fault, FaultState
 from mlcommons_tasks.emulation.scenarios import Scenario
 from mlcommons_tasks.store.documents import new_document_id
 from mlcommons_tasks.store.emulation import Conflict, Memory, Remembered
+from mlcommons_tasks.wire.typed_json import decode
 
 KIND, NAME = "state", "state"
 Result = TypeVar("Result")
@@ -144,6 +145,6 @@ class States:
         known = self._read.get(namespace)
         if known is not None and (known[0] is kept or known[0] == kept):
             return kept, known[1]
-        state = msgspec.json.decode(kept.text, type=State)
+        state = decode(kept.text, State)
         self._read[namespace] = (kept, state)
         return kept, state

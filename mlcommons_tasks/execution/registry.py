@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mlcommons_tasks.clock import Clock
+from mlcommons_tasks.clock import Clock, SystemClock
 from mlcommons_tasks.cluster_task import TRAIN_ACTION, ClusterTask, Outcome, Recipe, TaskId
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.execution.lease import LEASE_S, Lease, new_owner
@@ -42,6 +42,7 @@ class Registry:
         self._store = store
         self._clock = clock
         self._numbers = Numbers()
+        self._machine = SystemClock()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._live: dict[str, LiveTask] = {}
@@ -71,7 +72,7 @@ class Registry:
         state = TaskState.CREATED if ml_task_id else TaskState.RUNNING
         live = LiveTask(
             ClusterTask(
-                id=TaskId(node, self._numbers.next(now)),
+                id=TaskId(node, self._numbers.next(self._machine.now_in_millis())),  # whatever the clock was set to
                 description=description,
                 headers=dict(headers),
                 start_time=now,

@@ -25,6 +25,7 @@ from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import EVERY_METHOD
 from mlcommons_tasks.task import TaskState
 from mlcommons_tasks.wire.time_value import parse_time_value
+from mlcommons_tasks.wire.typed_json import decode
 
 NAME = "emulator"
 NANOS_PER_MILLI = 1_000_000
@@ -287,6 +288,6 @@ def _told(kind: type[Told]) -> Told:
         IllegalArgument: it is none; the reason names the field.
     """
     try:
-        return msgspec.json.decode(_body(), type=kind)
+        return decode(_body(), kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IllegalArgument(str(error)) from error

@@ -33,8 +33,12 @@ CHANGED, GONE = 409, 404
 class Pruner:
     """What both indices keep of tasks that are over."""
 
-    def __init__(self, client: opensearchpy.OpenSearch) -> None:
+    def __init__(
+        self, client: opensearchpy.OpenSearch, *, tasks: str = TASK_INDEX, results: str = CLUSTER_TASK_INDEX
+    ) -> None:
         self._client = client
+        self._tasks = tasks
+        self._results = results
 
     def prune_tasks(self, before: int) -> int:
         """Delete ML tasks that are over and were last written before a time, in milliseconds; return how many.
@@ -46,7 +50,7 @@ class Pruner:
             StoreUnavailable, UpstreamError: OpenSearch did not take it.
         """
         wanted = Search().filter("terms", state=list(OVER)).filter("range", last_update_time={"lt": before})
-        return delete_some(self._client, TASK_INDEX, wanted)
+        return delete_some(self._client, self._tasks, wanted)
 
     def prune_results(self, before: int) -> int:
         """Delete what `_tasks` tells of trainings that ended before a time, in milliseconds; return how many.
@@ -54,7 +58,7 @@ class Pruner:
         Likewise.
         """
         wanted = Search().filter("term", completed=True).filter("range", ended={"lt": before})
-        return delete_some(self._client, CLUSTER_TASK_INDEX, wanted)
+        return delete_some(self._client, self._results, wanted)
 
 
 def delete_some(client: opensearchpy.OpenSearch, index: str, wanted: Search) -> int:
