@@ -179,7 +179,7 @@ def test_json_nested_without_end_is_left() -> None:
     for _ in range(9):
         text = json.dumps({"a": text})
 
-    assert readable_error(text).startswith("a: a: a: a: a: {\"a\": ")
+    assert readable_error(text).startswith('a: a: a: a: a: {"a": ')
 
 
 def test_a_timeout_says_the_state_and_since_when(stage: Stage, sleeps: Sleeps) -> None:
