@@ -58,7 +58,7 @@ VERSION_HEADER = "X-OpenSearch-Version"
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {413: "Request Entity Too Large"}
 
 
-def _bare_app() -> Flask:
+def _bare_app() -> AnsweringFlask:
     """Return an application that matches paths and methods as OpenSearch does, and has no routes."""
     app = AnsweringFlask("mlcommons_tasks", static_folder=None)
     app.url_rule_class = ExactMethodsRule
@@ -109,7 +109,8 @@ def _with_emulator(service: Service, clock: Clock | None) -> Flask:
     guard = Guard(service.settings.emulator_token, service.settings.host)
 
     def build(space: Space, stage: Stage) -> WsgiApp:
-        app = _space_app(service, space, stage, emulator_blueprint(stage, namespaces, namespaces.journal, guard))
+        control = emulator_blueprint(stage, namespaces, namespaces.journal, guard)
+        app = _space_app(service, space, stage, control, like=apps.get(MAIN))
         if space.name == MAIN:
             apps[MAIN] = app
         return app.wsgi_app
@@ -122,7 +123,7 @@ def _with_emulator(service: Service, clock: Clock | None) -> Flask:
         for told in load([service.settings.scenarios]):
             main.stage.add_new(told.scenarios, told.faults)
     namespaces.start()
-    app = apps.pop(MAIN)
+    app = apps[MAIN]
     app.wsgi_app = EmulatorEdge(  # type: ignore[method-assign]
         namespaces.get,
         namespaces.journal,
@@ -132,16 +133,26 @@ def _with_emulator(service: Service, clock: Clock | None) -> Flask:
     return app
 
 
-def _space_app(service: Service, space: Space, stage: Stage | None = None, control: Blueprint | None = None) -> Flask:
+def _space_app(
+    service: Service,
+    space: Space,
+    stage: Stage | None = None,
+    control: Blueprint | None = None,
+    *,
+    like: Flask | None = None,
+) -> Flask:
     """Return the application of one namespace; it wants to be told the path as `RawPaths` does it.
 
-    With a `stage` its tasks may be played, `control` are the routes by which it is directed.
+    With a `stage` its tasks may be played, `control` are the routes by which it is directed. All routes are those of
+    the one that it is `like`, of another namespace.
     """
     facts, upstream, profile = service.facts, service.upstream, service.profile
     models, calls = space.models, space.calls
     tasks = space.tasks if stage is None else stage.tasks
     runner = space.runner if stage is None else stage.director
     app = _bare_app()
+    if like is not None:
+        app.be_like(like)
     app.config[IDENTITY_HEADERS] = sorted(upstream.identity_headers)
     security = Security(upstream) if facts.is_secured else None
     if security is not None:

@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,7 +24,6 @@ from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.emulation.state import States
 from mlcommons_tasks.emulation.work import Work
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
-from mlcommons_tasks.execution.calls import Calls
 from mlcommons_tasks.execution.rounds import Rounds, noted
 from mlcommons_tasks.execution.states import discard
 from mlcommons_tasks.rest.routing import WsgiApp
@@ -32,7 +31,6 @@ from mlcommons_tasks.service import Service, Space
 from mlcommons_tasks.store.emulation import IndexMemory, Memory, drop_indices, indices_like
 from mlcommons_tasks.store.journal import JournalStore
 from mlcommons_tasks.store.names import MAIN, PREFIX, names_of
-from mlcommons_tasks.wire.ml_input import MLInput
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 MOST_OPEN = 256  #: namespaces that are not asked for are closed from then on, and opened again when they are
@@ -66,20 +64,6 @@ class _StageCaretaker:
     def close(self) -> None:
         """End it."""
         self._stage.close(self._grace_s)
-
-
-class _NotedCalls(Calls):
-    """Trains as the calls it is made of, and says which models came of that: no task knows of them."""
-
-    def __init__(self, calls: Calls, note: Callable[[str], None]) -> None:
-        self.__dict__.update(calls.__dict__)
-        self._note = note
-
-    def train(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
-        """Train and store a model; return its id."""
-        model_id = super().train(ml_input, caller, task_headers)
-        self._note(model_id)
-        return model_id
 
 
 class Namespaces:
@@ -149,20 +133,7 @@ class Namespaces:
         Raises:
             StoreUnavailable, UpstreamError: some of it may be left.
         """
-        opened = self.get(name)
-        running = opened.space.cluster_tasks.running()
-        opened.space.cluster_tasks.cancel(running)
-        opened.stage.delete_played()
-        self._await_end(opened.space)
-        if name == MAIN:
-            for task_id in filter(None, (task.ml_task_id for task in running)):
-                opened.space.tasks.delete(task_id, {})
-            self._delete_trained(opened.space)
-        else:
-            drop_indices(self._service.client, names_of(name).shown)
-        self.memory.forget(name)
-        self.journal.clear(name)
-        opened.stage.clock.reset()
+        self._empty(self.get(name), list(names_of(name).shown))
 
     def delete(self, name: str) -> None:
         """Reset a namespace and have it no more.
@@ -173,11 +144,11 @@ class Namespaces:
         """
         if name == MAIN:
             raise IllegalArgument(f"the namespace [{MAIN}] cannot be deleted; reset it")
-        self.reset(name)
+        opened = self.get(name)
         with self._lock:
-            opened = self._opened.pop(name, None)
-        if opened is not None:
-            self._service.close_space(opened.space)
+            self._opened.pop(name, None)
+        self._empty(opened, [])
+        self._service.close_space(opened.space)
         drop_indices(self._service.client, names_of(name).all)
 
     def is_quiet(self) -> bool:
@@ -218,7 +189,7 @@ class Namespaces:
         work = Work(name, space.registry.owner, self.memory, plays, clock, discard_model)
         train = space.calls.train
         if name == MAIN:  # of others the index goes
-            space.calls = _NotedCalls(space.calls, partial(plays.note_model, task_id=NO_TASK))
+            space.calls = space.calls.noting(partial(plays.note_model, task_id=NO_TASK))
         director = Director(
             name,
             self.states,
@@ -248,6 +219,25 @@ class Namespaces:
                 del self._opened[name]
                 self._service.close_space(opened.space)
                 return
+
+    def _empty(self, opened: Opened, indices: list[str]) -> None:
+        """End what runs in a namespace and delete what the emulator made there, whole indices first of all."""
+        name = opened.space.name
+        running = opened.space.cluster_tasks.running()
+        opened.space.cluster_tasks.cancel(running)
+        if name == MAIN:
+            opened.stage.delete_played()
+        else:
+            opened.stage.forget_played()
+        self._await_end(opened.space)
+        if name == MAIN:
+            for task_id in filter(None, (task.ml_task_id for task in running)):
+                opened.space.tasks.delete(task_id, {})
+            self._delete_trained(opened.space)
+        drop_indices(self._service.client, indices)
+        self.memory.forget(name)
+        self.journal.clear(name)
+        opened.stage.clock.reset()
 
     def _await_end(self, space: Space) -> None:
         """Wait for what was cancelled, or it might bring an index back with its last word."""

@@ -189,6 +189,11 @@ class Stage:
         """Delete every task that was played here, with its model."""
         self._plays.delete(self._plays.of_scenario(None))
 
+    def forget_played(self) -> None:
+        """Have no task play on: its document goes with its index."""
+        for play in self._plays.moving():
+            self._plays.forget(play.task_id)
+
     def close(self, grace_s: float) -> None:
         """End the real work of played tasks."""
         self._work.close(grace_s)

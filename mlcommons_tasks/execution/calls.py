@@ -6,7 +6,8 @@ Source: ml-commons 3.6.0 `MLTrainingTaskRunner`, `MLPredictTaskRunner`, `MLTrain
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from mlcommons_tasks.cancellation import Cancelled
@@ -73,6 +74,7 @@ class Calls:
         self._dispatcher = dispatcher
         self._clock = clock
         self._queue = queue
+        self._note: Callable[[str], None] = lambda _model_id: None
 
     def train(self, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]) -> str:
         """Train and store a model; return its id."""
@@ -88,7 +90,14 @@ class Calls:
                 if live.cancellation.wanted:
                     discard(self._models, model_id)
                     raise Cancelled
+                self._note(model_id)
                 return model_id
+
+    def noting(self, note: Callable[[str], None]) -> Calls:
+        """Return the same calls, which say of each model that they store that they did."""
+        other = copy.copy(self)
+        other._note = note
+        return other
 
     def predict(
         self, model: StoredModel, ml_input: MLInput, caller: dict[str, str], task_headers: Mapping[str, str]

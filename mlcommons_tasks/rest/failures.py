@@ -33,7 +33,26 @@ log = logging.getLogger(__name__)
 
 
 class AnsweringFlask(Flask):
-    """An application that looks after what a handler of errors raises, too: some of them ask OpenSearch."""
+    """An application that looks after what a handler of errors raises, too: some of them ask OpenSearch.
+
+    One that is told to be `like` another has that one's rules, which take long to be made, and views of its own.
+    """
+
+    like: Flask | None = None
+
+    def be_like(self, other: Flask) -> None:
+        """Have another application's rules; every view is still to be added, under the same names."""
+        self.like, self.url_map = other, other.url_map
+
+    def add_url_rule(self, rule: str, endpoint: str | None = None, *args: Any, **options: Any) -> None:
+        """Add a route; where the rules are another's, its view."""
+        if self.like is None:
+            super().add_url_rule(rule, endpoint, *args, **options)
+            return
+        view = args[0] if args else options.get("view_func")
+        assert endpoint in self.like.view_functions  # noqa: S101  # blueprints name every route
+        if view is not None:
+            self.view_functions[endpoint] = view
 
     def handle_user_exception(self, e: Exception) -> Any:
         """Return the answer to an error, or to the one that came of answering it."""
