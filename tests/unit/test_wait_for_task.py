@@ -1,18 +1,14 @@
-"""wait_for_task against a server that plays answers, and against clients that behave like opensearch-py."""
+"""wait_for_task against a server that plays answers: ends, deadlines, and troubles on the way."""
 
 from __future__ import annotations
 
 import json
 import pickle
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from opensearchpy import OpenSearch
-from opensearchpy import exceptions as client_errors
 
 import mlcommons_tasks
 from mlcommons_tasks.task import TaskState
@@ -26,80 +22,33 @@ from mlcommons_tasks.waiting import (
     readable_error,
     wait_for_task,
 )
-
-NOT_FOUND = (404, {"error": {"type": "status_exception", "reason": "Failed to find task"}, "status": 404})
-BUSY = (503, {"error": {"type": "cluster_block_exception", "reason": "not now"}, "status": 503})
-DROP = (0, None)
-CUT = (-1, None)
-
-
-def task(state: str, **more: Any) -> tuple[int, Any]:
-    """Return the answer that shows a task in a state."""
-    return 200, {"task_type": "TRAINING", "function_name": "KMEANS", "state": state, "is_async": True, **more}
-
-
-class Stage:
-    """A server that gives answers in order, the last one for ever, and keeps the requests."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, Any]] = []
-        self.headers: dict[str, str] = {}
-        self.requests: list[tuple[str, str | None]] = []
-        stage = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                stage.requests.append((self.path, self.headers.get("Authorization")))
-                status, body = stage.answers[0] if len(stage.answers) == 1 else stage.answers.pop(0)
-                if status == 0:
-                    return
-                payload = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status if status > 0 else 200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(payload)))
-                for name, value in stage.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(payload if status > 0 else payload[:1])
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+from tests.answers_in_order import (
+    BUSY,
+    CUT,
+    DROP,
+    NOT_FOUND,
+    AnswersInOrder,
+    Sleeps,
+    answers_in_order,
+    task,
+    time_by_sleeping,
+)
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[AnswersInOrder]:
     """A server of the test's own."""
-    stage = Stage()
-    thread = threading.Thread(target=stage.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stage
-    stage.server.shutdown()
-    thread.join()
-    stage.server.server_close()
-
-
-class Sleeps(list[float]):
-    """The seconds that were slept, and the time that passed by them."""
+    with answers_in_order() as stage:
+        yield stage
 
 
 @pytest.fixture(autouse=True)
 def sleeps(monkeypatch: pytest.MonkeyPatch) -> Sleeps:
     """Time passes by sleeping only."""
-    sleeps = Sleeps()
-    monkeypatch.setattr("mlcommons_tasks.waiting.time", _Time(sleeps))
-    return sleeps
+    return time_by_sleeping(monkeypatch)
 
 
-class _Time:
-    def __init__(self, sleeps: Sleeps) -> None:
-        self.sleep = sleeps.append
-        self.monotonic = lambda: 1000.0 + sum(sleeps)
-
-
-def test_a_completed_task_is_returned(stage: Stage, sleeps: Sleeps) -> None:
+def test_a_completed_task_is_returned(stage: AnswersInOrder, sleeps: Sleeps) -> None:
     """All states on the way are waited for, one interval each."""
     stage.answers = [task("CREATED"), task("RUNNING"), task("CANCELLING"), task("COMPLETED", model_id="m1")]
 
@@ -115,7 +64,7 @@ def test_it_is_a_public_name() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(FINAL - {TaskState.COMPLETED}))
-def test_every_other_end_is_an_error(stage: Stage, state: TaskState) -> None:
+def test_every_other_end_is_an_error(stage: AnswersInOrder, state: TaskState) -> None:
     """The error has the state, the text and the task."""
     stage.answers = [task("RUNNING"), task(state.value, error="no luck")]
 
@@ -130,7 +79,7 @@ def test_all_nine_states_are_known() -> None:
     assert set(TaskState) - FINAL == {TaskState.CREATED, TaskState.RUNNING, TaskState.CANCELLING}
 
 
-def test_an_end_without_a_reason_is_said(stage: Stage) -> None:
+def test_an_end_without_a_reason_is_said(stage: AnswersInOrder) -> None:
     """A cancelled task has no error text."""
     stage.answers = [task("CANCELLED")]
 
@@ -138,7 +87,7 @@ def test_an_end_without_a_reason_is_said(stage: Stage) -> None:
         wait_for_task(stage.url, "t1")
 
 
-def test_partial_success_can_be_accepted(stage: Stage) -> None:
+def test_partial_success_can_be_accepted(stage: AnswersInOrder) -> None:
     """COMPLETED_WITH_ERROR is returned if that is wanted; FAILED never is."""
     stage.answers = [task("COMPLETED_WITH_ERROR", error="{}"), task("FAILED")]
 
@@ -147,7 +96,7 @@ def test_partial_success_can_be_accepted(stage: Stage) -> None:
         wait_for_task(stage.url, "t1", accept_errors=True)
 
 
-def test_a_node_error_is_shown_in_lines(stage: Stage) -> None:
+def test_a_node_error_is_shown_in_lines(stage: AnswersInOrder) -> None:
     """The JSON in the string is undone, a line a node."""
     stage.answers = [task("FAILED", error='{"n1":"out of memory","n2":"{\\"reason\\":\\"gone\\"}"}')]
 
@@ -182,7 +131,7 @@ def test_json_nested_without_end_is_left() -> None:
     assert readable_error(text).startswith('a: a: a: a: a: {"a": ')
 
 
-def test_a_timeout_says_the_state_and_since_when(stage: Stage, sleeps: Sleeps) -> None:
+def test_a_timeout_says_the_state_and_since_when(stage: AnswersInOrder, sleeps: Sleeps) -> None:
     """The task is read at the deadline a last time."""
     stage.answers = [task("CREATED"), task("CREATED"), task("RUNNING")]
 
@@ -193,21 +142,21 @@ def test_a_timeout_says_the_state_and_since_when(stage: Stage, sleeps: Sleeps) -
     assert caught.value.state == "RUNNING"
 
 
-def test_a_state_of_the_future_is_waited_for(stage: Stage) -> None:
+def test_a_state_of_the_future_is_waited_for(stage: AnswersInOrder) -> None:
     """A state that nobody knows, and a task without one, are not over."""
     stage.answers = [task("PAUSED"), (200, {"is_async": True}), task("COMPLETED")]
 
     assert wait_for_task(stage.url, "t1")["state"] == "COMPLETED"
 
 
-def test_a_task_may_appear_late(stage: Stage) -> None:
+def test_a_task_may_appear_late(stage: AnswersInOrder) -> None:
     """A 404 is tolerated for a while."""
     stage.answers = [NOT_FOUND, NOT_FOUND, task("COMPLETED")]
 
     assert wait_for_task(stage.url, "t1")["state"] == "COMPLETED"
 
 
-def test_a_task_that_is_not_there_is_an_error(stage: Stage, sleeps: Sleeps) -> None:
+def test_a_task_that_is_not_there_is_an_error(stage: AnswersInOrder, sleeps: Sleeps) -> None:
     """After the time it is given to appear."""
     stage.answers = [NOT_FOUND]
 
@@ -217,7 +166,7 @@ def test_a_task_that_is_not_there_is_an_error(stage: Stage, sleeps: Sleeps) -> N
     assert sum(sleeps) == 3
 
 
-def test_a_task_that_vanishes_is_an_error(stage: Stage) -> None:
+def test_a_task_that_vanishes_is_an_error(stage: AnswersInOrder) -> None:
     """What it was before is said."""
     stage.answers = [task("RUNNING"), NOT_FOUND]
 
@@ -225,7 +174,7 @@ def test_a_task_that_vanishes_is_an_error(stage: Stage) -> None:
         wait_for_task(stage.url, "t1")
 
 
-def test_a_missing_task_ends_the_wait_at_the_timeout(stage: Stage) -> None:
+def test_a_missing_task_ends_the_wait_at_the_timeout(stage: AnswersInOrder) -> None:
     """A timeout that is shorter than the grace does not hide that the task is missing."""
     stage.answers = [NOT_FOUND]
 
@@ -233,7 +182,7 @@ def test_a_missing_task_ends_the_wait_at_the_timeout(stage: Stage) -> None:
         wait_for_task(stage.url, "t1", timeout=2)
 
 
-def test_old_versions_say_not_found_with_500(stage: Stage) -> None:
+def test_old_versions_say_not_found_with_500(stage: AnswersInOrder) -> None:
     """ML Commons up to 2.8 has a status of its own for it; another 500 is not waited out."""
     old = {"error": {"type": "m_l_resource_not_found_exception", "reason": "Fail to find task"}, "status": 500}
     stage.answers = [(500, old), (500, {"error": {"type": "exception", "reason": "broken"}})]
@@ -246,7 +195,7 @@ def test_old_versions_say_not_found_with_500(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("trouble", [(429, {}), (502, b"<html>"), BUSY, (504, {}), DROP, CUT, (200, b"{no json")])
-def test_passing_troubles_are_waited_out(stage: Stage, sleeps: Sleeps, trouble: tuple[int, Any]) -> None:
+def test_passing_troubles_are_waited_out(stage: AnswersInOrder, sleeps: Sleeps, trouble: tuple[int, Any]) -> None:
     """Each time twice as long, and from the start again after a good answer."""
     good = task("RUNNING")
     stage.answers = [trouble, trouble, trouble, good, trouble, task("COMPLETED")]
@@ -255,7 +204,7 @@ def test_passing_troubles_are_waited_out(stage: Stage, sleeps: Sleeps, trouble: 
     assert sleeps == [1, 2, 4, 1, 1]
 
 
-def test_the_pause_has_an_upper_bound(stage: Stage, sleeps: Sleeps) -> None:
+def test_the_pause_has_an_upper_bound(stage: AnswersInOrder, sleeps: Sleeps) -> None:
     """Half a minute at most, and the timeout is kept."""
     stage.answers = [BUSY]
 
@@ -266,7 +215,7 @@ def test_the_pause_has_an_upper_bound(stage: Stage, sleeps: Sleeps) -> None:
     assert sum(sleeps) == 240
 
 
-def test_a_server_may_say_how_long_to_wait(stage: Stage, sleeps: Sleeps) -> None:
+def test_a_server_may_say_how_long_to_wait(stage: AnswersInOrder, sleeps: Sleeps) -> None:
     """Retry-After in seconds is obeyed."""
     stage.headers = {"Retry-After": "7"}
     stage.answers = [BUSY, task("COMPLETED")]
@@ -276,7 +225,7 @@ def test_a_server_may_say_how_long_to_wait(stage: Stage, sleeps: Sleeps) -> None
     assert sleeps == [7]
 
 
-def test_the_last_trouble_is_in_the_timeout(stage: Stage) -> None:
+def test_the_last_trouble_is_in_the_timeout(stage: AnswersInOrder) -> None:
     """State and trouble are both said."""
     stage.answers = [task("RUNNING"), BUSY]
 
@@ -285,7 +234,7 @@ def test_the_last_trouble_is_in_the_timeout(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_a_refusal_is_not_waited_out(stage: Stage, sleeps: Sleeps, status: int) -> None:
+def test_a_refusal_is_not_waited_out(stage: AnswersInOrder, sleeps: Sleeps, status: int) -> None:
     """It would be the same the next time."""
     stage.answers = [(status, {"error": {"reason": "no"}})]
 
@@ -303,94 +252,6 @@ def test_nobody_there_is_waited_out(sleeps: Sleeps) -> None:
     assert sum(sleeps) == 3
 
 
-def test_an_account_in_the_url_is_sent_and_not_shown(stage: Stage) -> None:
-    """It becomes a header; errors have no trace of it."""
-    stage.answers = [DROP]
-
-    with pytest.raises(TaskTimeout) as caught:
-        wait_for_task(stage.url.replace("//", "//me:secr%40t@"), "t1", timeout=1)
-
-    assert stage.requests[0][1] == "Basic bWU6c2VjckB0"
-    assert "secr" not in str(caught.value) + repr(caught.value.__cause__)
-
-
-@pytest.mark.parametrize("answers", [[task("RUNNING"), task("COMPLETED")], [NOT_FOUND, DROP, BUSY, task("COMPLETED")]])
-def test_the_official_client_will_do(stage: Stage, answers: list[tuple[int, Any]]) -> None:
-    """Its exceptions are understood, and its library is not needed for that."""
-    stage.answers = list(answers)
-    client = OpenSearch(stage.url, max_retries=0)
-
-    assert wait_for_task(client, "t1")["state"] == "COMPLETED"
-    client.close()
-
-
-def test_the_official_client_is_refused(stage: Stage) -> None:
-    """What the client raised is the cause."""
-    stage.answers = [(403, {"error": {"type": "security_exception", "reason": "no permissions"}, "status": 403})]
-    client = OpenSearch(stage.url, max_retries=0)
-
-    with pytest.raises(TaskUnreadable, match="403 no permissions") as caught:
-        wait_for_task(client, "t1")
-
-    assert isinstance(caught.value.__cause__, client_errors.AuthorizationException)
-    client.close()
-
-
-class Double:
-    """A client that has nothing but `plugins.ml.get_task`."""
-
-    def __init__(self, *results: Any) -> None:
-        self.plugins = self
-        self.ml = self
-        self.results = list(results)
-
-    def get_task(self, task_id: str) -> Any:
-        """Give the next result."""
-        result = self.results.pop(0)
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-
-def test_a_client_with_the_method_alone_will_do() -> None:
-    """`plugins.ml.get_task` is enough; a lost connection and a broken body are waited out."""
-    broken = client_errors.SerializationError("{", ValueError("no JSON"))
-    lost = client_errors.ConnectionTimeout("TIMEOUT", "timed out", OSError())
-    client = Double(broken, lost, OSError("gone"), {"state": "COMPLETED"})
-
-    assert wait_for_task(client, "t1")["state"] == "COMPLETED"
-
-
-def test_a_certificate_that_is_not_trusted_is_not_waited_out() -> None:
-    """It will not be trusted the next time."""
-    client = Double(client_errors.SSLError("N/A", "self-signed", OSError()))
-
-    with pytest.raises(TaskUnreadable, match="SSLError"):
-        wait_for_task(client, "t1")
-
-
-def test_a_bug_in_the_client_is_not_hidden() -> None:
-    """What is no error of a connection is raised as it is."""
-    with pytest.raises(ZeroDivisionError):
-        wait_for_task(Double(ZeroDivisionError()), "t1")
-
-
-def test_an_asynchronous_client_is_refused() -> None:
-    """With the reason, and without a warning about a coroutine nobody awaited."""
-
-    async def answer() -> None: ...
-
-    with pytest.raises(TypeError, match="asynchronous"):
-        wait_for_task(Double(answer()), "t1")
-
-
-@pytest.mark.parametrize(("client", "error"), [(object(), TypeError), ("localhost:9200", ValueError)])
-def test_something_else_is_no_client(client: Any, error: type[Exception]) -> None:
-    """What can be given is said."""
-    with pytest.raises(error, match="URL"):
-        wait_for_task(client, "t1")
-
-
 def test_no_task_id_is_no_wait() -> None:
     """An empty id would read another route."""
     with pytest.raises(ValueError, match="task_id is empty"):
@@ -406,7 +267,7 @@ def test_an_error_can_travel_between_processes(error: WaitError) -> None:
     assert getattr(again, "status", None) == getattr(error, "status", None)
 
 
-def test_real_time_is_used(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_time_is_used(stage: AnswersInOrder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without doubles the timeout is kept as well."""
     monkeypatch.setattr("mlcommons_tasks.waiting.time", time)
     stage.answers = [task("RUNNING")]
