@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
-from werkzeug.serving import make_server
 
-from mlcommons_tasks.app import EXTENSION, create_app
+from mlcommons_tasks.app import create_app
 from mlcommons_tasks.backend import Backend
 from mlcommons_tasks.clock import EmulatedClock
 from mlcommons_tasks.config import Settings
 from tests.clients import TASKS, Client, long_body, rows_body
 from tests.crashes import asleep, kill
 from tests.native_tasks import MANY_ITERATIONS, long_training
-from tests.services import service, wait_until
+from tests.served import served
+from tests.services import Service, service, wait_until
 
 AT = 1_800_000_000_000
 QUICKLY_S = 3.0
@@ -32,18 +32,33 @@ TRAININGS = "/_tasks?actions=*ml/train&group_by=none&detailed"
 def running(backend: Backend, clock: EmulatedClock, retain: str | None = None) -> Iterator[Client]:
     """Run a service in a thread, with a clock of the test's."""
     settings = Settings(opensearch=backend.url, retain=retain, trainings=1)
-    app = create_app(settings, clock=clock)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadingMixIn
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield Client(f"http://127.0.0.1:{server.port}")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        app.extensions[EXTENSION].close()
+    with served(create_app(settings, clock=clock)) as client:
+        yield client
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Two services over one OpenSearch: one trains a task, which the other sees running."""
+
+    process: Service
+    owner: Client
+    other: Client
+    task_id: str
+
+    def move(self) -> None:
+        """Have the other one move the clock by two leases."""
+        self.other.ok("POST", "/_emulator/clock/_advance", {"by": f"{2 * LEASE_S:g}s"}, AUTHORISED)
+
+
+@contextlib.contextmanager
+def replicas(backend: Backend) -> Iterator[Replicas]:
+    """Run both; `process` is the owner's."""
+    flags = ("--opensearch", backend.url, "--emulator-token", TOKEN, "--lease", f"{LEASE_S:g}", "--trainings", "1")
+    with service(*flags) as one, service(*flags) as two:
+        owner, other = Client(one.url), Client(two.url)
+        task_id = owner.train_async(long_body(MANY_ITERATIONS))
+        wait_until(lambda: other.task(task_id)["state"] == "RUNNING", what="RUNNING")
+        yield Replicas(one, owner, other, task_id)
 
 
 @pytest.fixture
@@ -110,20 +125,8 @@ def test_what_is_not_retained_goes_when_the_clock_is_moved(memory_server: Backen
 @pytest.mark.parametrize("stands", [False, True], ids=["runs", "stands"])
 def test_a_move_takes_a_training_from_the_dead_alone(memory_server: Backend, *, stands: bool) -> None:
     """Another replica moves the clock by leases and sees it run all the while, and ends it once its owner is dead."""
-    flags = (
-        "--opensearch",
-        memory_server.url,
-        "--emulator-token",
-        TOKEN,
-        "--lease",
-        f"{LEASE_S:g}",
-        "--trainings",
-        "1",
-    )
-    with service(*flags) as one, service(*flags) as two:
-        owner, other = Client(one.url), Client(two.url)
-        task_id = owner.train_async(long_body(MANY_ITERATIONS))
-        wait_until(lambda: other.task(task_id)["state"] == "RUNNING", what="RUNNING")
+    with replicas(memory_server) as both:
+        other, task_id = both.other, both.task_id
         wait_until(lambda: other.ok("GET", TRAININGS)["tasks"], what="a training that others know of")
         if stands:
             other.ok("POST", "/_emulator/clock/_stop", None, AUTHORISED)
@@ -131,12 +134,12 @@ def test_a_move_takes_a_training_from_the_dead_alone(memory_server: Backend, *, 
         moved_at = 0.0
         while time.monotonic() < until:
             if time.monotonic() - moved_at > 2:
-                other.ok("POST", "/_emulator/clock/_advance", {"by": f"{2 * LEASE_S:g}s"}, AUTHORISED)
+                both.move()
                 moved_at = time.monotonic()
             assert len(other.ok("GET", TRAININGS)["tasks"]) == 1, "it was not seen for a moment"
             assert other.task(task_id)["state"] == "RUNNING"
-        kill(one)
-        other.ok("POST", "/_emulator/clock/_advance", {"by": f"{2 * LEASE_S:g}s"}, AUTHORISED)
+        kill(both.process)
+        both.move()
         task = other.ended(task_id, deadline_s=ANSWERED_S + 4)
         assert task["state"] == "FAILED"
         assert "stopped before the training ended" in task["error"]
@@ -144,22 +147,10 @@ def test_a_move_takes_a_training_from_the_dead_alone(memory_server: Backend, *, 
 
 def test_who_sleeps_through_a_move_has_nothing_to_say(memory_server: Backend) -> None:
     """Its training ended elsewhere, whatever time it believes it is; it gives that up and trains what comes next."""
-    flags = (
-        "--opensearch",
-        memory_server.url,
-        "--emulator-token",
-        TOKEN,
-        "--lease",
-        f"{LEASE_S:g}",
-        "--trainings",
-        "1",
-    )
-    with service(*flags) as one, service(*flags) as two:
-        owner, other = Client(one.url), Client(two.url)
-        task_id = owner.train_async(long_body(MANY_ITERATIONS))
-        wait_until(lambda: other.task(task_id)["state"] == "RUNNING", what="RUNNING")
-        with asleep(one):
-            other.ok("POST", "/_emulator/clock/_advance", {"by": f"{2 * LEASE_S:g}s"}, AUTHORISED)
+    with replicas(memory_server) as both:
+        owner, other, task_id = both.owner, both.other, both.task_id
+        with asleep(both.process):
+            both.move()
             ended = other.ended(task_id, deadline_s=ANSWERED_S + 4)
             assert ended["state"] == "FAILED"
         assert owner.ended(owner.train_async(rows_body()))["state"] == "COMPLETED"

@@ -7,48 +7,23 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import elastic_transport
 import elasticsearch
 import pytest
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 import mlcommons_tasks
 from mlcommons_tasks import create_app, running_service
-from mlcommons_tasks.app import EXTENSION
 from mlcommons_tasks.config import SettingsError
 from tests.clients import MODELS, NOBODY, TASKS, TRAIN, Client, long_body, query_body, rows_body
+from tests.served import served
 from tests.upstreams import osmem
 
 ROOT = Path(__file__).parents[2]
-
-
-class Quiet(WSGIRequestHandler):
-    """Logs nothing."""
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-@contextlib.contextmanager
-def served(app: Any) -> Iterator[Client]:
-    """Run an application under werkzeug's plain server."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield Client(f"http://127.0.0.1:{server.port}")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        app.extensions[EXTENSION].close()
 
 
 def story(client: Client) -> None:
