@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,27 +60,45 @@ def run(url: str, examples: int, number: int) -> int:
     return sent
 
 
-def _send(operation: Any, mode: Any, examples: int, number: int, session: Any, url: str) -> int:
+def as_described() -> list[Any]:
+    """Return schemathesis' checks that an answer is as its document says."""
     from schemathesis.specs.openapi.checks import (
         content_type_conformance,
         response_schema_conformance,
         status_code_conformance,
     )
 
-    checks = [status_code_conformance, content_type_conformance, response_schema_conformance]
+    return [status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+def made(
+    operation: Any, mode: Any, examples: int, number: int
+) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
+    """Return a decorator: the function is called with so many requests to an operation, the same for each number."""
+
+    def decorate(send: Callable[[Any], None]) -> Callable[[], None]:
+        told = settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            print_blob=False,
+            verbosity=Verbosity.quiet,
+            suppress_health_check=list(HealthCheck),
+        )
+        decorated: Callable[[], None] = seed(number)(
+            told(given(case=operation.as_strategy(generation_mode=mode))(send))
+        )
+        return decorated
+
+    return decorate
+
+
+def _send(operation: Any, mode: Any, examples: int, number: int, session: Any, url: str) -> int:
+    checks = as_described()
     sent = 0
 
-    @seed(number)
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate, Phase.shrink],
-        print_blob=False,
-        verbosity=Verbosity.quiet,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=operation.as_strategy(generation_mode=mode))
+    @made(operation, mode, examples, number)
     def send(case: Any) -> None:
         nonlocal sent
         if {"timeout", "wait_for_completion"} & set(case.query or ()):

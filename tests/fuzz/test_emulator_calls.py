@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
 from tests.clients import Answer as Got
 from tests.clients import as_envelope
@@ -18,6 +17,7 @@ from tests.emulators import CONTROL, Stand
 from tests.services import Service, service
 
 from . import rules
+from .described import as_described, made
 from .messages import Answer, Message
 
 EXAMPLES = 16  #: of each call, as described and not
@@ -134,27 +134,11 @@ def send(operation: Any, mode: Any, session: Any, stand: Stand) -> Counter[int]:
     Raises:
         AssertionError: an answer is not as described, or breaks a rule.
     """
-    from schemathesis.specs.openapi.checks import (
-        content_type_conformance,
-        response_schema_conformance,
-        status_code_conformance,
-    )
-
-    checks = [status_code_conformance, content_type_conformance, response_schema_conformance]
+    checks = as_described()
     statuses: Counter[int] = Counter()
     stand.reset()
 
-    @seed(1)
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate, Phase.shrink],
-        print_blob=False,
-        verbosity=Verbosity.quiet,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=operation.as_strategy(generation_mode=mode))
+    @made(operation, mode, EXAMPLES, 1)
     def one(case: Any) -> None:
         if {"scenario", "fault"} & set(case.path_parameters or ()) and statuses.total() % 2:
             make_known(stand, case)
