@@ -1,8 +1,7 @@
 """The calls that register and deploy models, where a scenario plays the tasks that they create.
 
-Without one they are answered as if this module were not there: what they really do is not emulated.
-Source: the answers of ml-commons 3.6.0 `RestMLRegisterModelAction`, `RestMLDeployModelAction`, as the real plugin gives
-them for a model that has to be fetched.
+Without one they are answered as if this module were not there: what they really do, or refuse, is not emulated.
+Source: `fixtures/recordings/creations-3.6.0.json`, what the real plugin answers for a model that has to be fetched.
 """
 
 from __future__ import annotations
