@@ -23,6 +23,7 @@ from mlcommons_tasks.errors import IllegalArgument
 from mlcommons_tasks.wire.typed_json import convert, decode
 
 LONGEST_DELAY_S = 3600.0
+CONTROL = "/_emulator"  #: calls below that path are never faulty
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0, le=LONGEST_DELAY_S)]
@@ -51,6 +52,23 @@ class FaultMatch(Body, frozen=True):
     path: Annotated[Glob, Meta(description="the path as it is sent, without its query")] | None = None
     opaque_id: Annotated[Glob, Meta(description="the request's X-Opaque-Id")] | None = None
     user_agent: Annotated[Glob, Meta(description="the request's User-Agent")] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a path that no request can have, for the fault would silently do nothing."""
+        path = self.path
+        if path is None:
+            return
+        if not path.startswith(("/", "*")):
+            raise ValueError(f"`path` begins with `/` or `*`; [{path}] matches no request")
+        if "?" in path:
+            raise ValueError(
+                f"`path` is without the query, and `?` stands for nothing in it: [{path}] matches no request"
+            )
+        if path == CONTROL or path.startswith((f"{CONTROL}/", f"{CONTROL}*", f"{CONTROL}?")):
+            raise ValueError(
+                f"`path` is that of a request of a namespace, without `{CONTROL}/in/<name>`, and no call of the"
+                f" emulator's own is ever faulty: [{path}] matches no request"
+            )
 
 
 class When(Body, frozen=True):

@@ -56,6 +56,13 @@ def applied(one: Fault, times: int) -> list[int]:
         ({"name": "f", "effect": {"drop": True}, "when": {"probability": 1.5}}, "`$.when.probability`"),
         ({"name": "f", "effect": {"drop": True}, "times": 0}, "`$.times`"),
         ({"name": "f", "effect": {"drop": True}, "match": {"paths": "/x"}}, "unknown field `paths` - at `$.match`"),
+        (
+            {"name": "f", "effect": {"drop": True}, "match": {"path": "_plugins/*"}},
+            "`path` begins with `/` or `*`; [_p",
+        ),
+        ({"name": "f", "effect": {"drop": True}, "match": {"path": "/x?y=1"}}, "`path` is without the query"),
+        ({"name": "f", "effect": {"drop": True}, "match": {"path": "/_emulator"}}, "`path` is that of a request of"),
+        ({"name": "f", "effect": {"drop": True}, "match": {"path": "/_emulator/in/a/*"}}, "no request - at `$.match`"),
     ],
 )
 def test_what_is_wrong_is_named(body: dict[str, Any], field: str) -> None:
