@@ -58,7 +58,7 @@ def load(paths: Iterable[Path]) -> list[ScenarioFile]:
     """Return what files, and the files of folders, hold, in order.
 
     Raises:
-        SettingsError: one cannot be read, or a name was given in another one already.
+        SettingsError: one cannot be read, a folder has none, or a name was given in another one already.
     """
     files: list[ScenarioFile] = []
     given: dict[tuple[str, str], Path] = {}
@@ -91,7 +91,10 @@ def scenario_schema() -> dict[str, Any]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.glob("*.json") if file.name != SCHEMA_NAME and file.is_file())
+    found = sorted(file for file in path.glob("*.json") if file.name != SCHEMA_NAME and file.is_file())
+    if not found:
+        raise SettingsError(f"the folder {path} has no scenario file: no *.json other than {SCHEMA_NAME}")
+    return found
 
 
 def _names(file: ScenarioFile) -> list[tuple[str, str]]:

@@ -80,7 +80,10 @@ def test_a_folder_is_read_in_the_order_of_names_and_files_in_the_order_given(tmp
         ([], "object"),
         ({"scenario": []}, "`scenario`"),
         ({"scenarios": [{**SLOW, "times": 0}]}, "$.scenarios[0].times"),
-        ({"scenarios": [with_steps({"state": "RUN"})]}, "$.scenarios[0].steps[0].state"),
+        (
+            {"scenarios": [with_steps({"state": "RUN"})]},
+            "steps[0].state`; there are ABSENT, CANCELLED, ",
+        ),
         ({"faults": [{"name": "x", "effect": {"status": 200}}]}, "$.faults[0].effect.status"),
     ],
 )
@@ -98,6 +101,17 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """A typing error in a path is no silence."""
     with pytest.raises(SettingsError, match=r"nowhere\.json cannot be read: No such file"):
         load([tmp_path / "nowhere.json"])
+
+
+@pytest.mark.parametrize("names", [(), ("notes.txt",), ("schema.json",)])
+def test_a_folder_without_a_scenario_file_is_an_error(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Somebody gave the wrong folder, or forgot to mount it; the schema alone is no scenario file."""
+    for name in names:
+        written(tmp_path, name, {})
+
+    with pytest.raises(SettingsError) as refused:
+        load([tmp_path])
+    assert f"the folder {tmp_path} has no scenario file" in str(refused.value)
 
 
 def test_a_name_is_given_in_one_file_only(tmp_path: Path) -> None:
