@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
     from mlcommons_tasks.emulation.audit import Client, Report, TaskPolls
     from mlcommons_tasks.emulation.audit_checks import Finding
 
-FOUND = 1  #: the exit code where a check found something; 2 is that of a service that cannot be asked
+FOUND = 1  #: the exit code where a check found something; 2 is that of checks that cannot be made
 MAIN = "main"
 TIMEOUT_S = 30.0
 MOST_FAILURES = 10  #: errors that are shown of a client
+WIDE = 200  #: columns where no terminal says how many there are: a log is searched by line
 
 CHECKS_HELP = """\b
 Checks:
@@ -37,7 +40,8 @@ Checks:
   errors              any error that a client was given
 
 \b
-Exit codes: 0 all is well, 1 a check found something, 2 the service cannot be asked.
+Exit codes: 0 all is well, 1 a check found something, 2 the service cannot be
+asked, has no such namespace, or was asked nothing there that can be checked.
 """
 
 
@@ -73,6 +77,7 @@ def audit(
     except IllegalArgument as error:
         raise click.BadParameter(str(error), param_hint="--fail-on") from error
     service = _Service(url, token, ca_file)
+    service.expect(namespaces)
     reports, archives = {}, []
     for namespace in namespaces:
         try:
@@ -84,13 +89,26 @@ def audit(
     if har_file is not None:
         archive = archives[0]
         archive["log"]["entries"] = [entry for each in archives for entry in each["log"]["entries"]]
-        har_file.write_text(json.dumps(archive, indent=1, ensure_ascii=False), encoding="utf-8")
+        _write(har_file, archive)
     found = {namespace: findings(report, wanted) for namespace, report in reports.items()}
     if as_json:
         _print_json(reports, found)
     else:
         _print_tables(reports, found)
-    sys.exit(FOUND if any(found.values()) else 0)
+    if any(found.values()):
+        sys.exit(FOUND)
+    silent = [namespace for namespace, report in reports.items() if not report.totals.requests]
+    if wanted and silent:
+        raise StartError(f"nothing was asked in {', '.join(silent)}: is the pipeline pointed at {service.shown}?")
+
+
+def _write(file: Path, archive: Any) -> None:
+    from mlcommons_tasks.errors import StartError
+
+    try:
+        file.write_text(json.dumps(archive, indent=1, ensure_ascii=False), encoding="utf-8")
+    except OSError as error:
+        raise StartError(f"{file} of --har cannot be written: {error.strerror or error}") from error
 
 
 class _Service:
@@ -102,11 +120,27 @@ class _Service:
         from mlcommons_tasks.emulation.credentials import kept_text
 
         self._url = (url if "://" in url else f"http://{url}").rstrip("/")
-        self._shown = kept_text(self._url)
+        self.shown = kept_text(self._url)
         self._headers = {"X-Emulator-Token": token} if token else {}
         self._pool = PoolManager(
             timeout=Timeout(TIMEOUT_S), retries=False, ca_certs=str(ca_file) if ca_file is not None else None
         )
+
+    def expect(self, namespaces: Iterable[str]) -> None:
+        """Go on if there are these namespaces; asking for one that is not there would make it.
+
+        Raises:
+            StartError: one is not there, or the service does not say.
+        """
+        from mlcommons_tasks.errors import StartError
+
+        try:
+            there = sorted(each["name"] for each in self.get(MAIN, "namespaces")["namespaces"])
+        except (KeyError, TypeError) as error:
+            raise StartError(f"{self.shown} does not say which namespaces it has", hint="Is it an emulator?") from error
+        for namespace in namespaces:
+            if namespace not in there:
+                raise StartError(f"{self.shown} has no namespace {namespace}; there are {', '.join(there)}")
 
     def get(self, namespace: str, what: str) -> Any:
         """Return what the service says of a namespace.
@@ -125,13 +159,13 @@ class _Service:
             answer = self._pool.request("GET", self._url + path, headers=self._headers)
             body = answer.json() if answer.status == 200 else None
         except (HTTPError, OSError) as error:
-            raise StartError(f"{self._shown} cannot be asked: {error}", hint="Is the service there?") from error
+            raise StartError(f"{self.shown} cannot be asked: {error}", hint="Is the service there?") from error
         except ValueError as error:
-            raise StartError(f"{self._shown}{path} answers with no JSON", hint="Is it an emulator?") from error
+            raise StartError(f"{self.shown}{path} answers with no JSON", hint="Is it an emulator?") from error
         if body is None:
             said = answer.data.decode("utf-8", "replace")[:500]
             hint = "Give its --token." if answer.status in (401, 403) else "Is it an emulator, and switched on there?"
-            raise StartError(f"{self._shown}{path} answers {answer.status}: {said}", hint=hint)
+            raise StartError(f"{self.shown}{path} answers {answer.status}: {said}", hint=hint)
         return body
 
 
@@ -150,11 +184,12 @@ def _print_tables(reports: dict[str, Report], found: dict[str, list[Finding]]) -
     from rich.markup import escape
 
     out = Console(highlight=False, soft_wrap=False)
+    if not out.is_terminal and not os.environ.get("COLUMNS"):
+        out.width = WIDE
     for namespace, report in reports.items():
         totals = report.totals
-        told = (
-            f"{totals.clients} clients, {totals.requests} requests, {totals.tasks} tasks, {totals.polls} polls,"
-            f" {totals.errors} errors"
+        told = ", ".join(
+            _counted(getattr(totals, f"{what}s"), what) for what in ("client", "request", "task", "poll", "error")
         )
         out.print(f"[bold]{escape(namespace)}[/]: {told}", soft_wrap=True)
         for client in report.clients:
@@ -168,9 +203,12 @@ def _print_tables(reports: dict[str, Report], found: dict[str, list[Finding]]) -
 def _print_client(out: Any, client: Client) -> None:
     from rich.table import Table
 
-    out.print(f"\n{client.name}: {client.requests} requests", style="cyan", markup=False, soft_wrap=True)
+    out.print(f"\n{client.name}: {_counted(client.requests, 'request')}", style="cyan", markup=False, soft_wrap=True)
     if client.tasks:
-        table = Table("task", "first poll", "polls", "interval min/median/max", "states", "after final", box=None)
+        table = Table(box=None)
+        table.add_column("task", no_wrap=True, overflow="fold")  # somebody searches for it, so the others give way
+        for title in ("first poll", "polls", "interval min/median/max", "states", "after final"):
+            table.add_column(title, overflow="fold")
         for task in client.tasks:
             table.add_row(*_cells(task))
         out.print(table)
@@ -178,10 +216,15 @@ def _print_client(out: Any, client: Client) -> None:
         what = "no answer" if error.status is None else str(error.status)
         then = "never repeated" if error.repeated_after_s is None else f"repeated after {error.repeated_after_s:g} s"
         cause = f" by fault {error.fault}" if error.fault else ""
-        line = f"  {what} to {error.method} {error.path}{cause}: {then}, {error.requests_after} requests after it"
+        after = f"{_counted(error.requests_after, 'request')} after it"
+        line = f"  {what} to {error.method} {error.path}{cause}: {then}, {after}"
         out.print(line, markup=False, soft_wrap=True)
     if len(client.errors) > MOST_FAILURES:
-        out.print(f"  and {len(client.errors) - MOST_FAILURES} errors more", soft_wrap=True)
+        out.print(f"  and {_counted(len(client.errors) - MOST_FAILURES, 'more error')}", soft_wrap=True)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _cells(task: TaskPolls) -> list[str]:

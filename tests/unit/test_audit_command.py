@@ -44,8 +44,16 @@ def polled(service: RunningService, namespace: str, steps: list[Any], polls: int
     return str(made["task_id"])
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(group, ["audit", *arguments], env={"COLUMNS": "160"})
+def run(*arguments: str, columns: str | None = "160") -> Result:
+    return CliRunner().invoke(group, ["audit", *arguments], env={"COLUMNS": columns})
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run it as a person does, expect that it fails, and return what it says of that."""
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", *arguments])
+    assert ended.value.code == FAILED
+    return capsys.readouterr().err
 
 
 DONE = [{"state": "RUNNING", "lasts": {"reads": 1}}, {"state": "COMPLETED", "model": "played"}]
@@ -57,7 +65,7 @@ def test_a_good_run_ends_well(service: RunningService) -> None:
     result = run(service.url, "--namespace", "good", "--token", TOKEN, "--fail-on", "never-final,polls-after-final")
 
     assert result.exit_code == 0, result.output
-    assert "good: 1 clients, 2 requests, 1 tasks, 2 polls, 0 errors" in result.output
+    assert "good: 1 client, 2 requests, 1 task, 2 polls, 0 errors" in result.output
     [row] = [line for line in result.output.splitlines() if task in line]
     assert "RUNNING COMPLETED" in row
     assert "poller-1: 2 requests" in result.output
@@ -131,3 +139,61 @@ def test_a_service_that_cannot_be_asked(service: RunningService, capsys: pytest.
         assert ended.value.code == FAILED
         assert said in told
         assert "hunter2" not in told
+
+
+def test_a_namespace_that_is_not_there(service: RunningService, capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing error is told with the namespaces that there are, again and again, and makes none."""
+    polled(service, "spelt-right", DONE, 2)
+    for _ in range(2):
+        told = refused(capsys, service.url, "--namespace", "spelt-rihgt", "--token", TOKEN)
+
+        assert f"{service.url} has no namespace spelt-rihgt; there are " in told
+        assert "spelt-right" in told
+
+
+def test_checks_of_nothing_are_no_success(service: RunningService, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipeline that asked somebody else is not taken for a good one; who only wants to see is shown nothing."""
+    call(service, "/_emulator/scenarios", X_Emulator_Namespace="silent")
+    polled(service, "loud", DONE, 2)
+    arguments = (service.url, "--token", TOKEN, "--namespace", "silent")
+    for more in ((), ("--namespace", "loud")):
+        told = refused(capsys, *arguments, *more, "--fail-on", "never-final")
+        assert f"nothing was asked in silent: is the pipeline pointed at {service.url}?" in told
+
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert "silent: 0 clients, 0 requests" in result.output
+
+
+def test_an_archive_that_cannot_be_written(
+    service: RunningService, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is told as a sentence with the file's name."""
+    polled(service, "archived", DONE, 2)
+    file = tmp_path / "nowhere" / "requests.har"
+    told = refused(capsys, service.url, "--token", TOKEN, "--namespace", "archived", "--har", str(file))
+
+    assert f"{file} of --har cannot be written: No such file or directory" in told
+
+
+@pytest.mark.parametrize("columns", ["80", None])
+def test_a_task_id_is_never_cut(service: RunningService, columns: str | None) -> None:
+    """However narrow the place is, a task can be found by its id; without a terminal its row is one line."""
+    namespace = f"columns-{columns or 'none'}".lower()
+    task = polled(service, namespace, DONE, 3)
+    lines = run(service.url, "--token", TOKEN, "--namespace", namespace, columns=columns).output.splitlines()
+
+    [row] = [line for line in lines if task in line]
+    assert "…" not in "".join(lines)
+    assert columns is not None or "RUNNING COMPLETED" in row
+
+
+def test_one_is_not_told_as_several(service: RunningService) -> None:
+    """What is counted is said in words that fit the number."""
+    fault = {"name": "busy", "effect": {"status": 503}, "when": {"first": 1}}
+    call(service, "/_emulator/faults", fault, X_Emulator_Namespace="single")
+    polled(service, "single", [{"state": "COMPLETED", "model": "played"}], 2)
+    output = run(service.url, "--namespace", "single", "--token", TOKEN).output
+
+    assert "single: 1 client, 2 requests, 1 task, 2 polls, 1 error\n" in output
+    assert ", 1 request after it" in output
