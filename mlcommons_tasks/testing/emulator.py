@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mlcommons_tasks.config import Settings
 from mlcommons_tasks.testing.namespace import Namespace, name_for
 from mlcommons_tasks.testing.process import Service, ServiceProcess, default_opensearch
 
@@ -27,13 +29,31 @@ class Emulator(Namespace):
         """Choose `embedded`, `memory` or the URL of an OpenSearch, or the `url` of a service that runs already.
 
         `settings` are those of `mlcommons-tasks serve`, such as `seed=7` or `ml_commons_version="2.19.1"`.
+
+        Raises:
+            TypeError: there is no such setting.
+            ValueError: a service that runs already is told how to run.
         """
         if url is not None and (opensearch is not None or settings):
             raise ValueError("a service that runs already has its own settings: give url alone, or with its token")
+        known = sorted(it.name for it in dataclasses.fields(Settings) if not it.metadata.get("derived"))
+        unknown = [name for name in settings if name not in known]
+        if unknown:
+            raise TypeError(f"there is no setting {', '.join(unknown)}; there are {', '.join(known)}")
         self._opensearch = opensearch
         self._settings = settings
         self._service = Service(url, token=token) if url is not None else None
         self._process: ServiceProcess | None = None
+
+    if not TYPE_CHECKING:  # a type checker is still to find names that are misspelt
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of what a service has that it is not there yet."""
+            if "_control" not in self.__dict__:
+                raise AttributeError(
+                    f"this Emulator has no {name} before it is started: use it with `with`, or call start()"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __enter__(self) -> Emulator:
         """Start the service."""

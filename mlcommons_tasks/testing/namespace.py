@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
 _LONGEST_STEM = 48
+_NOT_OURS = (400, 404, 405)  #: what an OpenSearch, or a web server, answers to a path that it does not know
 
 
 class Namespace:
@@ -93,9 +94,19 @@ class Namespace:
         Raises:
             EmulatorError: nothing answers there, or something else does.
         """
-        info = self._control.get()
+        nobody = f"{self._control.service_url} is no service of mlcommons-tasks with an emulator"
+        hint = (
+            "give the URL that `mlcommons-tasks serve` prints, not that of the OpenSearch under it,"
+            " and start it with --emulator"
+        )
+        try:
+            info = self._control.get()
+        except EmulatorError as error:
+            if error.status not in _NOT_OURS:
+                raise
+            raise EmulatorError(f"{nobody}: {hint} ({error})", error.status) from error
         if not isinstance(info, dict) or "namespace" not in info:
-            raise EmulatorError(f"{self._control.service_url} is no service of mlcommons-tasks")
+            raise EmulatorError(f"{nobody}: {hint}")
         return info
 
     def told(self) -> str:

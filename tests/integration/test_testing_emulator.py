@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mlcommons_tasks import Emulator
+from mlcommons_tasks import Emulator, running_service
 from mlcommons_tasks.testing import CannotStart, EmulatorError
 from mlcommons_tasks.testing.process import ServiceProcess
 from mlcommons_tasks.testing.shared import Landlord, ask
@@ -60,6 +60,36 @@ def test_a_service_that_runs_cannot_be_told_how_to_run(arguments: dict[str, Any]
     """It has its own settings."""
     with pytest.raises(ValueError, match="has its own settings"):
         Emulator(url="http://127.0.0.1:9", **arguments)
+
+
+def test_a_setting_that_there_is_not_fails_at_once() -> None:
+    """A typing error is not a service of other settings; what is derived from others cannot be set."""
+    for name in ("bogus", "is_own"):
+        with pytest.raises(TypeError, match=rf"there is no setting {name}; there are .*\bml_commons_version\b.*\bseed"):
+            Emulator("memory", **{name: 1})
+
+
+@pytest.mark.parametrize("name", ["scenario", "fault", "clock", "journal", "url", "client", "name"])
+def test_before_its_start_it_says_how_to_start_it(name: str) -> None:
+    """Who forgets `with` is told so, whatever is asked for first."""
+    for emulator in (Emulator("memory"), Emulator(url="http://127.0.0.1:9")):
+        with pytest.raises(AttributeError, match=r"before it is started: use it with `with`, or call start\(\)"):
+            getattr(emulator, name)
+
+
+def test_a_name_that_it_has_not_is_the_usual_error(emulator: Emulator) -> None:
+    """After its start only the name is wrong."""
+    with pytest.raises(AttributeError, match="'Emulator' object has no attribute 'scenaro'"):
+        _ = emulator.scenaro  # type: ignore[attr-defined]
+
+
+def test_what_is_no_service_of_ours_is_told() -> None:
+    """A plain OpenSearch, or a service whose emulator is off, does not know the control API."""
+    with running_service(opensearch="memory", emulator=False) as service:
+        for url in (service.url, service.opensearch_url):
+            said = f"^{url} is no service of mlcommons-tasks with an emulator: give the URL that .*GET /_emulator: 40"
+            with pytest.raises(EmulatorError, match=said):
+                Emulator(url=url).start()
 
 
 def test_a_start_that_fails_leaves_nothing(folders: Path) -> None:
