@@ -27,6 +27,7 @@ URL, OPENSEARCH = "mlcommons_tasks_url", "mlcommons_tasks_opensearch"
 VARIABLES = {URL: "MLCOMMONS_TASKS_TEST_URL", OPENSEARCH: "MLCOMMONS_TASKS_TEST_OPENSEARCH"}
 TOKEN_VARIABLE = "MLCOMMONS_TASKS_TEST_TOKEN"  # noqa: S105 - the name of a variable
 IF_MISSING = "mlcommons_tasks_if_missing"
+MISSING = ("error", "skip")  #: what may become of tests then
 FAIL_ON = "mlcommons_tasks_fail_on"
 SOCKET = "mlcommons_tasks_socket"  #: under which a worker of pytest-xdist is told where to ask
 
@@ -59,6 +60,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(OPENSEARCH, "start a service over this: memory, embedded or the URL of an OpenSearch", default="")
     parser.addini(IF_MISSING, "what becomes of tests if no OpenSearch is installed: error or skip", default="error")
     parser.addini(FAIL_ON, "checks of the audit that fail a test, with commas or spaces between", default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what nobody knows before the first test.
+
+    Raises:
+        UsageError: a check is none, or a setting has a value that it cannot have; the message lists what there is.
+    """
+    if config.getini(IF_MISSING) not in MISSING:
+        told, listed = config.getini(IF_MISSING), " and ".join(MISSING)
+        raise pytest.UsageError(f"mlcommons-tasks: {IF_MISSING} cannot be [{told}]; there are {listed}")
+    checks = checks_of(config)
+    if checks:
+        from mlcommons_tasks.emulation.audit_checks import check_named
+        from mlcommons_tasks.errors import IllegalArgument
+
+        try:
+            for check in checks:
+                check_named(check)
+        except IllegalArgument as error:
+            place = "--mlcommons-tasks-fail-on" if config.getoption(FAIL_ON, None) else FAIL_ON
+            raise pytest.UsageError(f"mlcommons-tasks: {place}: {error}") from error
+
+
+def checks_of(config: pytest.Config) -> list[str]:
+    """Return the checks of the audit that fail a test."""
+    told: str = config.getoption(FAIL_ON, None) or config.getini(FAIL_ON)
+    return told.replace(",", " ").split()
 
 
 def choice_of(config: pytest.Config) -> Choice:
@@ -178,7 +207,7 @@ def mlcommons_tasks_namespace(mlcommons_tasks_service: Service, request: pytest.
     name = name_for(request.node.nodeid.rpartition("::")[2])
     namespace = Namespace(mlcommons_tasks_service.url, name, mlcommons_tasks_service.token)
     request.node.stash[_namespace] = namespace
-    checks = (request.config.getoption(FAIL_ON) or request.config.getini(FAIL_ON)).replace(",", " ").split()
+    checks = checks_of(request.config)
     try:
         yield namespace
         if checks:

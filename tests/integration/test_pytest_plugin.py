@@ -178,14 +178,47 @@ def test_a_run_fails_over_how_pollers_behave(pytester: pytest.Pytester) -> None:
 
     run(pytester).assert_outcomes(passed=2)
     by_option = run(pytester, "--mlcommons-tasks-fail-on=never-polled,no-retry")
-    unknown = run(pytester, "--mlcommons-tasks-fail-on=nonsense", "-k", "good")
     pytester.makeini("[pytest]\nmlcommons_tasks_fail_on = never-polled")
     by_ini = run(pytester)
 
     for result in (by_option, by_ini):
         result.assert_outcomes(passed=2, errors=1)
         result.stdout.fnmatch_lines(["*AssertionError: never-polled: opensearch-py/*made the task and never asked*"])
-    unknown.stdout.fnmatch_lines(["*there is no check [[]nonsense[]]*"])
+
+
+@pytest.mark.parametrize(
+    ("ini", "arguments", "said"),
+    [
+        (
+            "",
+            ["--mlcommons-tasks-fail-on=nonsense"],
+            "--mlcommons-tasks-fail-on: there is no check [[]nonsense[]]; there",
+        ),
+        (
+            "mlcommons_tasks_fail_on = no-retry polls>",
+            [],
+            "mlcommons_tasks_fail_on: there is no check [[]polls>[]]; there",
+        ),
+        (
+            "mlcommons_tasks_if_missing = skp",
+            [],
+            "mlcommons_tasks_if_missing cannot be [[]skp[]]; there are error and skip",
+        ),
+    ],
+)
+def test_a_setting_that_nobody_knows_is_refused(
+    pytester: pytest.Pytester, ini: str, arguments: list[str], said: str
+) -> None:
+    """Once, before the first test, with what there is instead."""
+    pytester.makepyfile("def test_it(): pass")
+    pytester.makeini(f"[pytest]\n{ini}")
+
+    result = run(pytester, *arguments)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: mlcommons-tasks: {said}*"])
+    assert "Traceback" not in result.stderr.str()
+    result.stdout.no_fnmatch_line("*test_it*")
 
 
 def test_every_fixture_and_option_is_documented(pytester: pytest.Pytester) -> None:
