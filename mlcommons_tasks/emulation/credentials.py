@@ -29,8 +29,10 @@ _HEADERS = frozenset(
         "x-remote-user",
     }
 )
-_WORDS = r"passw(?:or)?d|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key"
-_SECRET = re.compile(_WORDS, re.IGNORECASE)
+_WORDS = r"passw(?:or)?d|passphrase|secret|token|credential|bearer|api[_-]?key|access[_-]?key|private[_-]?key"
+#: Whole names, and names of keys to something: a `key` alone is a bucket's.
+_NAMES = r"^(?:pwd|auth)$|[a-z0-9][_-]key$"
+_SECRET = re.compile(f"{_WORDS}|{_NAMES}", re.IGNORECASE)
 #: What a body in lower case has somewhere if there is anything to be left out of it; most have nothing of it.
 _SUSPECT = (
     b"passw",
@@ -39,12 +41,15 @@ _SUSPECT = (
     b"token",
     b"credential",
     b"key",
+    b"pwd",
+    b"auth",
     b"basic",
     b"bearer",
     b"@",
     b"\\u",
     b"\0",
 )
+_WITH_URL = frozenset({"referer", "location", "origin"})
 _LONGEST_ACCOUNT = 1024
 
 _BASIC = re.compile(r"\b(Basic(?:\s|%20|\+)+)([A-Za-z0-9+/_-]{2,}(?:=|%3D){0,2})", re.IGNORECASE)
@@ -55,6 +60,7 @@ _CUT = re.compile(
     rf"""(:(?:\\?/|%2F){{2}}|\b(?:Basic|Bearer)(?:\s|%20|\+)+)[^\s/"'\\<>?#@]{{0,{_LONGEST_ACCOUNT}}}\Z""",
     re.IGNORECASE,
 )
+_MATRIX = re.compile(r"(;([^;/=]+)=)[^;/]*")
 _LOOSE = re.compile(r"""(?<![\w.-])([\w.-]+)(["']?\s{0,9}[:=]\s{0,9})\S+""")
 
 _COMMENT = r"/\*.*?(?:\*/|\Z)|//[^\n]*"  # which OpenSearch's parser passes over
@@ -88,8 +94,14 @@ def kept_headers(
 ) -> tuple[tuple[str, str], ...]:
     """Return headers without what they say of who asks."""
     return tuple(
-        (name, HIDDEN if is_secret_header(name, identity_headers) else kept_text(value)) for name, value in headers
+        (name, HIDDEN if is_secret_header(name, identity_headers) else _kept_value(name, value))
+        for name, value in headers
     )
+
+
+def _kept_value(name: str, value: str) -> str:
+    """Return what of a header is kept; some have a URL in them."""
+    return kept_target(value) if name.lower() in _WITH_URL else kept_text(value)
 
 
 def kept_text(text: str) -> str:
@@ -107,6 +119,7 @@ def kept_text(text: str) -> str:
 def kept_target(target: str) -> str:
     """Return a request's path and query without accounts and the values of secret parameters."""
     path, mark, query = target.partition("?")
+    path = _MATRIX.sub(lambda found: f"{found[1]}{HIDDEN}" if is_secret(found[2]) else found[0], path)
     return kept_text(path) + mark + (_kept_parameters(query) if query else "")
 
 

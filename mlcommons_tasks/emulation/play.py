@@ -30,6 +30,8 @@ MAKE_A_MODEL = frozenset(kind.value for kind in (TaskType.TRAINING, TaskType.REG
 #: The states in which a task can be cancelled by `_tasks`, and those that it is in then.
 CANCELLABLE = frozenset({"CREATED", "RUNNING"})
 CANCELLED = frozenset({"CANCELLING", "CANCELLED"})
+#: The states in which a training is in `_tasks`.
+UNDER_WAY = CANCELLABLE | {"CANCELLING"}
 MILLIS_IN_A_SECOND = 1_000
 
 
@@ -168,6 +170,11 @@ class Play:
     def is_over(self) -> bool:
         """Whether nothing that it shows can change any more."""
         return self._is_last and all(moment == self._moment for moment in self.trail)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is over in a state that nobody can end: one that hangs can be cancelled, and is in `_tasks`."""
+        return self.is_over and self.state not in UNDER_WAY
 
     @property
     def waits_for_work(self) -> bool:

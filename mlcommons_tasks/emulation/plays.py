@@ -175,7 +175,7 @@ class Plays:
 
     def _has_to_go(self, play: Play) -> bool:
         """Say whether a task is somewhere else by now, or may be."""
-        return play.is_over or play.waits_for_work or play.advanced(self._clock.now_in_millis()) != play
+        return play.is_done or play.waits_for_work or play.advanced(self._clock.now_in_millis()) != play
 
     def _read(self, task_id: str, *, counts: bool, until: float | None = None) -> bytes | None:
         until = time.monotonic() + AWAITED_S if until is None else until
@@ -262,7 +262,7 @@ class Plays:
         elif not self._says(found, source):
             self._require_same(kept)
         self._store(after, found)
-        if after.is_over and after.stored_source() == after.source():
+        if after.is_done and after.stored_source() == after.source():
             self._end(kept, after)
 
     def _store_model(self, play: Play) -> None:

@@ -17,7 +17,7 @@ from mlcommons_tasks.cluster_task import FIRST_NUMBER, NUMBERS_OF_A_TASK, PLAYED
 from mlcommons_tasks.emulation.director import Director
 from mlcommons_tasks.emulation.faults import Asked, Fault, choose
 from mlcommons_tasks.emulation.matching import Created
-from mlcommons_tasks.emulation.play import Play
+from mlcommons_tasks.emulation.play import UNDER_WAY, Play
 from mlcommons_tasks.emulation.played_tasks import PlayedTasks
 from mlcommons_tasks.emulation.plays import Plays
 from mlcommons_tasks.emulation.scenarios import Scenario
@@ -25,10 +25,7 @@ from mlcommons_tasks.emulation.shelf import Shelf
 from mlcommons_tasks.emulation.state import KnownFault, KnownScenario, State, States
 from mlcommons_tasks.emulation.work import Work
 from mlcommons_tasks.errors import IllegalArgument
-from mlcommons_tasks.task import TaskState, TaskType
-
-#: The states in which a training is in `_tasks`.
-UNDER_WAY = frozenset({TaskState.CREATED.value, TaskState.RUNNING.value, TaskState.CANCELLING.value})
+from mlcommons_tasks.task import TaskType
 
 
 class Stage:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from mlcommons_tasks.emulation.entries import Answer, Entry
 from mlcommons_tasks.emulation.faults import Asked
 from mlcommons_tasks.emulation.stage import Stage
+from mlcommons_tasks.emulation.state import State
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.rest.emulator_guard import INSIDE, NAMESPACE_HEADER, PREFIX
 from mlcommons_tasks.rest.emulator_journal import AnyJournal
@@ -71,8 +72,9 @@ class EmulatorEdge:
         if is_control(target):
             return place.app(environ, start_response)
         app = place.app if name == MAIN else in_namespace(place.app, name)
+        state = _told(place.stage)  # its clock among it: the journal goes by that
         return recorded(
-            lambda environ, start_response: self._answered(place.stage, app, environ, start_response),
+            lambda environ, start_response: self._answered(place.stage, state, app, environ, start_response),
             environ,
             start_response,
             lambda entry: self._keep(place.stage, entry),
@@ -91,11 +93,15 @@ class EmulatorEdge:
         self._journal.append(entry)
 
     def _answered(
-        self, stage: Stage, app: WsgiApp, environ: dict[str, Any], start_response: StartResponse
+        self,
+        stage: Stage,
+        state: State,
+        app: WsgiApp,
+        environ: dict[str, Any],
+        start_response: StartResponse,
     ) -> Iterable[bytes]:
         """Have the application answer, or a fault in its place."""
         try:
-            state = stage.follow()
             found = stage.struck(_asked(environ)) if state.faults else None
         except TaskPluginError as error:  # whoever answers will find OpenSearch away as well, and say so
             log.warning("what the emulator was told could not be read: %s", error)
@@ -134,6 +140,15 @@ def is_control(target: str) -> bool:
     """Say whether a request is for the emulator itself."""
     path = target.partition("?")[0]
     return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+
+def _told(stage: Stage) -> State:
+    """Return what a namespace was told, nothing where that cannot be read: whoever answers will say so."""
+    try:
+        return stage.follow()
+    except TaskPluginError as error:
+        log.warning("what the emulator was told could not be read: %s", error)
+        return State()
 
 
 def _asked(environ: dict[str, Any]) -> Asked:

@@ -19,6 +19,7 @@ from mlcommons_tasks.cluster_task import TASK_HEADERS
 from mlcommons_tasks.emulation.entries import MOST_RESPONSE, Answer
 from mlcommons_tasks.emulation.faults import Effect, Fault
 from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
+from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.journal_edge import BODY, BREAKS_OFF, FAULT, INSTEAD_OF, WITHOUT_BODY
 from mlcommons_tasks.rest.passage import TARGET, BrokenOff
 from mlcommons_tasks.rest.routing import StartResponse, WsgiApp, raw_target
@@ -120,6 +121,8 @@ def refuse(
     error = error_of(effect)
     payload, content_type = _rendered(error, environ)
     headers = [("Content-Type", content_type), ("Content-Length", str(len(payload)))]
+    if not _read_on(environ, LONGEST_BODY):  # what is left of the request would be taken for the next one
+        headers.append(("Connection", "close"))
     if version is not None:
         headers.insert(0, ("X-OpenSearch-Version", version))
     for name in TASK_HEADERS:
@@ -344,16 +347,24 @@ def _close_under(connection: socket.socket) -> None:
         os.dup2(ended.fileno(), connection.fileno(), inheritable=False)
 
 
-def _read_on(environ: dict[str, Any]) -> None:
-    """Read what there is of the request's body: a connection that is closed over unread bytes is reset."""
+def _read_on(environ: dict[str, Any], most: int = MOST_READ) -> bool:
+    """Read what there is of the request's body, at most so many bytes; say whether that was all of it.
+
+    A connection that is closed over unread bytes is reset, and on one that is kept they would be the next request.
+    """
     announced = str(environ.get("CONTENT_LENGTH") or "")
     left = int(announced) if announced.isdigit() else 0
-    if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-        left = MOST_READ
-    left = min(left - getattr(environ.get(BODY), "length", 0), MOST_READ)
+    is_chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if is_chunked:
+        left = most + 1
+    left -= getattr(environ.get(BODY), "length", 0)
+    unread = min(left, most)
+    left -= unread
+    piece = b"?"
     with contextlib.suppress(OSError, TaskPluginError):
-        while left > 0 and (piece := environ["wsgi.input"].read(min(left, 64 * 1024))):
-            left -= len(piece)
+        while unread > 0 and (piece := environ["wsgi.input"].read(min(unread, 64 * 1024))):
+            unread -= len(piece)
+    return not piece if is_chunked else left + unread <= 0
 
 
 def _rendered(error: TaskPluginError, environ: dict[str, Any]) -> tuple[bytes, str]:

@@ -1,44 +1,101 @@
-"""The plugin's indices by their own names, asked for in a namespace: `/.plugins-ml-task/_search` and the like. WSGI.
+"""The plugin's indices by their own names, asked for in a namespace: `/.plugins-ml-task/_search`, `_bulk`. WSGI.
 
 Its documents are in another index, which is asked instead, and named as the plugin's in the answer.
 """
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import unquote
 
+from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.passage import HEAD, TARGET
 from mlcommons_tasks.rest.routing import StartResponse, WsgiApp, put_target
 from mlcommons_tasks.store.names import names_of, renamed
 from mlcommons_tasks.store.upstream import Reply
+from mlcommons_tasks.wire.content_encoding import TooLong, decoded
+
+#: Calls whose bodies name indices; a search's body does not.
+NAMING = frozenset({"_bulk", "_mget", "_msearch"})
+_ACTION = re.compile(rb'\s*\{\s*"(?:index|create|update|delete)"\s*:\s*\{')
 
 
 def in_namespace(app: WsgiApp, namespace: str) -> WsgiApp:
-    """Return an application that finds a namespace's documents under the plugin's names."""
-    theirs = {shown: ours for ours, shown in names_of(namespace).shown.items()}
+    """Return an application that finds a namespace's documents under the plugin's names.
+
+    Names in a path count, alone or with commas between, and those in the bodies of `NAMING`; wildcards do not.
+    """
+    shown = names_of(namespace).shown
+    theirs = {plugins: ours for ours, plugins in shown.items()}
 
     def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        target = str(environ[TARGET])
-        segment, mark, rest = target[1:].partition("/")
-        if not mark:
-            segment, mark, rest = target[1:].partition("?")
-        if segment not in theirs:
+        path, mark, query = str(environ[TARGET]).partition("?")
+        first, *rest = path[1:].split("/")
+        named = ",".join(theirs.get(unquote(name), name) for name in first.split(","))
+        is_named = named != first
+        if is_named:
+            put_target(environ, "/".join(["", named, *rest]) + mark + query)
+        if [first, *rest][-1] in NAMING and environ["REQUEST_METHOD"] in ("POST", "PUT", "GET"):
+            is_named |= _rename_in_body(environ, theirs, lines_only=[first, *rest][-1] == "_bulk")
+        if not is_named:
             return app(environ, start_response)
-        put_target(environ, f"/{theirs[segment]}{mark}{rest}")
-        return _renaming(app, environ, start_response, names_of(namespace).shown)
+        return _renaming(app, environ, start_response, shown)
 
     return answer
+
+
+def _rename_in_body(environ: dict[str, Any], names: dict[str, str], *, lines_only: bool) -> bool:
+    """Put our names into a body, with `lines_only` into the actions of a `_bulk` and not into documents.
+
+    Returns whether there were any. A compressed body is unpacked for that.
+
+    Raises:
+        BrokenContent: it is not packed as it says.
+    """
+    announced = int(environ.get("CONTENT_LENGTH") or 0)
+    is_chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if announced > LONGEST_BODY or not (announced or is_chunked):
+        return False  # of one that is too long that is said later
+    payload = environ["wsgi.input"].read(announced or LONGEST_BODY + 1)
+    packed = environ.get("HTTP_CONTENT_ENCODING", "")
+    if packed:
+        try:
+            payload = decoded(payload, packed, LONGEST_BODY)
+        except TooLong:
+            environ["wsgi.input"] = io.BytesIO(payload)
+            return False
+        _drop_header(environ, "Content-Encoding")
+    renamed_body: bytes = payload
+    for plugins, ours in names.items():
+        wanted = re.compile(rb'("_?index"\s*:\s*\[?\s*)"%b"' % re.escape(plugins.encode()))
+        new = rb'\1"%b"' % ours.encode()
+        if lines_only:
+            lines = renamed_body.split(b"\n")
+            renamed_body = b"\n".join(wanted.sub(new, line) if _ACTION.match(line) else line for line in lines)
+        else:
+            renamed_body = wanted.sub(new, renamed_body)
+    environ["wsgi.input"] = io.BytesIO(renamed_body)
+    environ["CONTENT_LENGTH"] = str(len(renamed_body))
+    _drop_header(environ, "Transfer-Encoding")
+    return bool(renamed_body != payload)
+
+
+def _drop_header(environ: dict[str, Any], name: str) -> None:
+    environ.pop(f"HTTP_{name.upper().replace('-', '_')}", None)
+    if HEAD in environ:
+        start = f"{name.lower()}:".encode()
+        lines = environ[HEAD].split(b"\r\n")
+        environ[HEAD] = b"\r\n".join(line for line in lines if not line.lower().startswith(start))
 
 
 def _renaming(
     app: WsgiApp, environ: dict[str, Any], start_response: StartResponse, names: dict[str, str]
 ) -> Iterable[bytes]:
     """Have an answer whole and uncompressed, and put the plugin's names into it."""
-    environ.pop("HTTP_ACCEPT_ENCODING", None)
-    if HEAD in environ:
-        lines = environ[HEAD].split(b"\r\n")
-        environ[HEAD] = b"\r\n".join(line for line in lines if not line.lower().startswith(b"accept-encoding:"))
+    _drop_header(environ, "Accept-Encoding")
     began: list[tuple[str, list[tuple[str, str]]]] = []
     pieces: list[bytes] = []
 

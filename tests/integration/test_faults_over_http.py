@@ -270,3 +270,30 @@ def test_connections_end_under_tls(tmp_path: Path, in_thread: bool) -> None:
             for thread in others:
                 thread.join()
         assert statuses == [200] * 180
+
+
+@pytest.mark.parametrize("size", [200_000, 3_000_000])
+def test_a_refused_body_is_read_to_its_end(emulator: Emulator, size: int) -> None:
+    """A connection that is kept serves the next request, however long the one was that a fault refused."""
+    emulator.fault({"status": 429}, match={"path": "/_bulk"})
+    line = b'{"index":{"_index":"refused"}}\n{"text":"' + b"x" * size + b'"}\n'
+    pool = urllib3.HTTPConnectionPool(urlsplit(emulator.url).netloc.split(":")[0], urlsplit(emulator.url).port)
+    headers = {NAMESPACE: emulator.namespace, "Content-Type": "application/x-ndjson"}
+
+    statuses = [pool.request("POST", "/_bulk", body=line, headers=headers, retries=False).status for _ in range(5)]
+    pool.close()
+
+    assert statuses == [429] * 5
+
+
+def test_the_journal_goes_by_the_clock_that_was_moved(emulator: Emulator) -> None:
+    """Whichever worker answers, a request after an advance is later than one before it by that much."""
+    emulator.ask("POST", "/_emulator/clock/_stop")
+    for _ in range(4):
+        for _ in range(4):
+            emulator.ask("GET", f"{TASKS}/none")
+        emulator.ask("POST", "/_emulator/clock/_advance", {"by": "30s"})
+
+    times = [entry["at"] for entry in emulator.journal()]
+
+    assert [time - times[0] for time in times] == [moved * 30_000 for moved in range(4) for _ in range(4)]

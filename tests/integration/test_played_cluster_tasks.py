@@ -75,6 +75,21 @@ def test_a_played_training_is_seen_until_it_is_over(caller: Caller) -> None:
     assert caller.state(task_id) == "FAILED"
 
 
+@pytest.mark.parametrize(("preset", "state"), [("stuck_created", "CREATED"), ("stuck_running", "RUNNING")])
+def test_a_training_that_hangs_stays(caller: Caller, preset: str, state: str) -> None:
+    """However often it is read and searched, it has its entry, can be looked up by it, and cancelled at last."""
+    caller.tell(preset=preset)
+    task_id = caller.train()
+
+    assert [caller.state(task_id) for _ in range(3)] == [state] * 3
+    caller.client.transport.perform_request("POST", "/_plugins/_ml/tasks/_search", body={})
+    (entry_id,) = caller.entries()
+    assert not caller.client.tasks.get(task_id=entry_id)["completed"]
+    caller.client.tasks.cancel(task_id=entry_id)
+    assert caller.state(task_id) == "CANCELLED"
+    assert caller.entries() == {}
+
+
 def test_a_played_training_can_be_cancelled(caller: Caller) -> None:
     """Its task is CANCELLED with the next read, and its entry is gone."""
     caller.tell(preset="stuck_running")

@@ -194,3 +194,26 @@ def test_an_account_that_is_cut_off(text: str) -> None:
         kept = kept_body(body[:end], "application/json", is_cut=True).decode()
         assert SECRET[:3] not in kept
         assert ENCODED[:3] not in kept
+
+
+@pytest.mark.parametrize("name", ["openAI_key", "cohere_key", "pwd", "auth", "bearer", "X-My-Key"])
+def test_keys_to_something_are_not_kept(name: str) -> None:
+    """Connectors have such names in their bodies."""
+    assert kept_body(json.dumps({"a": {name: "s3cret"}}).encode()) == b'{"a": {"%b": "***"}}' % name.encode()
+    assert "s3cret" not in kept_target(f"/x?{name}=s3cret")
+
+
+@pytest.mark.parametrize("name", ["key", "key_as_string", "doc_count", "monkey", "author"])
+def test_buckets_have_keys_of_another_kind(name: str) -> None:
+    """The answers of aggregations stay as they are."""
+    body = json.dumps({"buckets": [{name: "KMEANS"}]}).encode()
+
+    assert kept_body(body) == body
+
+
+def test_urls_in_headers_and_paths_are_looked_into() -> None:
+    """A page that was left, and parameters of a path, may have a token as well."""
+    ((_, referer),) = kept_headers([("Referer", "http://a.example/x?token=s3cret&b=1")])
+
+    assert "s3cret" not in referer + kept_target("/x;token=s3cret/y")
+    assert "b=1" in referer
