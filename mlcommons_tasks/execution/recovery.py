@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -31,7 +30,7 @@ from mlcommons_tasks.execution.runner import TaskRunner
 from mlcommons_tasks.execution.silence import Listener
 from mlcommons_tasks.execution.states import OPEN_STATES, Stored
 from mlcommons_tasks.store.cluster_tasks import MOST_RUNNING, NOBODY, ClusterTaskStore, Unfinished, owner_document
-from mlcommons_tasks.store.connection import until_it_counts
+from mlcommons_tasks.store.connection import SPREAD, until_it_counts
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.tasks import TaskStore
 from mlcommons_tasks.task import FunctionName, InputType, MLTask, TaskState
@@ -90,7 +89,7 @@ class Recovery:
         self._rounds.close(min(CLOSE_S, self._lease_s))
 
     def _pause(self) -> float:
-        return self._pause_s * random.uniform(0.8, 1.0)  # noqa: S311  # no two at once
+        return self._pause_s * SPREAD.uniform(0.8, 1.0)  # no two at once
 
     def look(self) -> None:
         """Take over what is left behind, if anything.
@@ -111,7 +110,7 @@ class Recovery:
         found = self._store.unfinished_of(dead, AT_A_TIME * 4)
         if not found:
             return False
-        self._take(random.sample(found, min(AT_A_TIME, len(found))))  # others look at the same time
+        self._take(SPREAD.sample(found, min(AT_A_TIME, len(found))))  # others look at the same time
         return True
 
     def _take_what_was_left(self) -> None:

@@ -7,7 +7,6 @@ Tasks of the plugin, where the cluster has it, are in the same index and look li
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -15,6 +14,7 @@ from typing import Protocol
 from mlcommons_tasks.clock import Clock
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.execution.rounds import Rounds, noted
+from mlcommons_tasks.store.connection import SPREAD
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Retention:
         return deleted
 
     def _pause(self) -> float:
-        return self.pause_s * random.uniform(0.5, 1.0)  # noqa: S311  # replicas started together need not look so
+        return self.pause_s * SPREAD.uniform(0.5, 1.0)  # replicas started together need not look so
 
     def _round(self) -> None:
         try:

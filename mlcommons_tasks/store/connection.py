@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 Client = opensearchpy.OpenSearch  #: what `open_client` gives
 Result = TypeVar("Result")
 
+#: Chance of our own: tests of users seed `random`, and get their numbers from it undisturbed.
+SPREAD = random.SystemRandom()
 RETRYABLE = frozenset({429, 502, 503, 504})
 STATE_NOT_RECOVERED = "1"  #: `GatewayService.STATE_NOT_RECOVERED_BLOCK`
 BLOCKED = "cluster_block_exception"  #: an index that is read-only, for as long as somebody wants it so
@@ -136,7 +138,7 @@ def until_it_counts(
             if not is_passing(error) or closing.is_set() or time.monotonic() + pause > until:
                 raise
             log.warning("OpenSearch is asked again in %.2f s: %s", pause, error)
-        closing.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads repeats, protects nothing
+        closing.wait(pause * SPREAD.uniform(0.5, 1.0))  # of repeats
         pause = min(pause * 2, LONGEST_PAUSE_S)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from elasticsearch_dsl import Object
 
 from mlcommons_tasks.errors import TaskPluginError, UpstreamError
 from mlcommons_tasks.store.batches import Written
-from mlcommons_tasks.store.connection import translated, until_it_counts
+from mlcommons_tasks.store.connection import SPREAD, translated, until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex
 from mlcommons_tasks.store.mappings import SETTINGS_INDEX
 from mlcommons_tasks.store.upstream import Upstream
@@ -105,7 +104,7 @@ class SettingsStore:
             except UpstreamError as error:
                 if error.status != CONFLICT or time.monotonic() > until:
                     raise
-            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # spreads repeats, protects nothing
+            time.sleep(SPREAD.uniform(0.001, 0.02))  # of repeats
 
     def _changed(self, change: Callable[[StoredSettings], StoredSettings]) -> tuple[StoredSettings, StoredSettings]:
         found = self._documents.find(DOCUMENT)

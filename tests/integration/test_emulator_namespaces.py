@@ -74,8 +74,8 @@ def test_namespaces_do_not_see_each_other(two: tuple[Stand, Stand]) -> None:
         assert stand.clock()["stopped"] is False
         assert stand.clock()["now"] > 1_000_000
         assert stand.send("GET", "/_cat/health").status == 200
-        targets = [it["target"] for it in stand.ok("GET", f"{CONTROL}/requests")["requests"]]
-        assert not any(target.startswith("/_plugins/_ml/_train") for target in targets)
+        assert stand.ok("GET", f"{CONTROL}/requests/_count?method=POST&task_id={task_id}")["count"] == 0
+    assert one.ok("GET", f"{CONTROL}/requests/_count?method=POST&task_id={task_id}")["count"] == 1
     assert one.send("GET", "/_cat/health").status == 503
     real = other.ended(other.train())
     assert real["create_time"] > 1_000_000

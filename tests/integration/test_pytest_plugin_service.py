@@ -107,6 +107,14 @@ def test_a_worker_that_crashes_takes_nothing_with_it(pytester: pytest.Pytester, 
     assert not answers(lines_of(seen)[0][1])
 
 
+#: What is started in the background of a shell is deaf to it, and so are its children.
+HEARS_CTRL_C = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "workers"])
 def test_nothing_is_left_however_the_run_ends(
@@ -114,7 +122,7 @@ def test_nothing_is_left_however_the_run_ends(
 ) -> None:
     """After Ctrl-C, a termination and a kill, service and OpenSearch are gone within seconds."""
     pytester.makepyfile("import time\ndef test_it(): time.sleep(600)\ndef test_other(): time.sleep(600)")
-    command = [sys.executable, "-m", "pytest", *QUIET, *workers]
+    command = [sys.executable, "-c", HEARS_CTRL_C, *QUIET, *workers]
     with (pytester.path / "out.txt").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=pytester.path)
     try:
