@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from mlcommons_tasks.store.mappings import TASK_INDEX
+from mlcommons_tasks.wire.search_answer import without_early_end
 
 from . import generated, player
 
@@ -85,7 +86,8 @@ def test_a_search_answers_as_opensearch_itself(settled_url: str, body: bytes) ->
 
     actual = generated.search(settled_url, "/_plugins/_ml/tasks/_search", body)
 
-    assert actual == generated.search(settled_url, f"/{TASK_INDEX}/_search?{ALWAYS}&{fields}", body)
+    status, text = generated.search(settled_url, f"/{TASK_INDEX}/_search?{ALWAYS}&{fields}", body)
+    assert actual == (status, without_early_end(text.encode()).decode())  # which the plugin's index never says
 
 
 def generated_source(wanted: Any) -> str:
