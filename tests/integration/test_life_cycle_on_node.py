@@ -73,7 +73,7 @@ class OnNode:
 
     def _hits(self, index: str) -> list[Any]:
         body = {"size": MOST, "query": {"match_all": {}}}
-        self.client.cluster.health(params={"wait_for_status": "yellow", "timeout": "30s"})  # an index may be new
+        self.client.cluster.health(params={"wait_for_status": "yellow"})  # an index may be new
         found = self.client.search(index=index, body=body, params={"ignore_unavailable": "true"})
         hits: list[Any] = found["hits"]["hits"]
         assert len(hits) < MOST, json.dumps(found["hits"]["total"])
