@@ -12,7 +12,7 @@ import pytest
 
 from mlcommons_tasks.store.batches import Batches
 from mlcommons_tasks.store.cluster_tasks import ClusterTaskStore
-from mlcommons_tasks.store.connection import open_client
+from mlcommons_tasks.store.connection import open_client, translated, until_it_counts
 from mlcommons_tasks.store.endpoint import Endpoint
 from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, MODEL_INDEX, TASK_INDEX
 from mlcommons_tasks.store.models import ModelStore
@@ -23,6 +23,7 @@ from tests.services import start, stopping
 
 OURS = f"{TASK_INDEX},{MODEL_INDEX},{CLUSTER_TASK_INDEX}"
 MOST = 1_000
+STARTED_S = 30.0
 
 
 class OnNode:
@@ -72,9 +73,11 @@ class OnNode:
         self.upstream.close()
 
     def _hits(self, index: str) -> list[Any]:
-        body = {"size": MOST, "query": {"match_all": {}}}
-        self.client.cluster.health(params={"wait_for_status": "yellow"})  # an index may be new
-        found = self.client.search(index=index, body=body, params={"ignore_unavailable": "true"})
+        def search() -> Any:
+            with translated():
+                return self.client.search(index=index, body={"size": MOST}, params={"ignore_unavailable": "true"})
+
+        found = until_it_counts(search, deadline_s=STARTED_S)  # the index may have been made a moment ago
         hits: list[Any] = found["hits"]["hits"]
         assert len(hits) < MOST, json.dumps(found["hits"]["total"])
         return hits
