@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,8 @@ from mlcommons_tasks.backend import Backend, MemoryBackend, Running
 from mlcommons_tasks.server import RunningService
 from tests.secured_node import SecuredNode, secured_node
 from tests.services import Service, service
+
+logging.getLogger("opensearch").setLevel(logging.ERROR)  # a missing index is no warning, and hides what failed
 
 
 @pytest.fixture(scope="session")

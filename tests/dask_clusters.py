@@ -19,7 +19,7 @@ from mlcommons_tasks.execution.progress import Report
 from tests.services import clean_environment, wait_until
 from tests.upstreams import free_port
 
-START_S = 60.0
+START_S = 120.0
 ROOT = Path(__file__).parents[1]
 
 
