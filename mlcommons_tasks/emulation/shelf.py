@@ -44,6 +44,8 @@ class Shelf(Generic[K]):
     def add(self, new: Iterable[K]) -> None:
         """Have more; one of a name that is known replaces that one, in its place."""
         wanted = list(new)
+        if not wanted:
+            return
 
         def added(before: tuple[K, ...]) -> tuple[K, ...]:
             replaced = {each.name: each for each in wanted}

@@ -108,10 +108,12 @@ class Stage:
         """Cancel a played training; False if it is over."""
         return self._plays.cancel(ml_task_id)
 
-    def struck(self, asked: Asked) -> tuple[Fault, int] | None:
-        """Return the fault that a request gets, and the running number of it there; count who was asked about it."""
-        faults = {known.fault.name: known.fault for known in self.state.faults}
-        if not any(fault.matches(asked) for fault in faults.values()):
+    def struck(self, asked: Asked, state: State) -> tuple[Fault, int] | None:
+        """Return the fault that a request gets, and the running number of it there; count who was asked about it.
+
+        `state` is what the namespace was told when the request came.
+        """
+        if not any(known.fault.matches(asked) for known in state.faults):
             return None
 
         def count(state: State) -> tuple[State, tuple[Fault, int] | None]:
@@ -156,31 +158,22 @@ class Stage:
             IllegalArgument: none does.
             TaskPluginError: the scenario refuses it, or it could not be stored.
         """
-        if scenario is None:
-            created = Created(
-                base["task_type"], base["function_name"], model_id=base.get("model_id"), opaque_id=opaque_id
-            )
-            scenario = self.director.taken(created)
-        if scenario is None:
+        if scenario is not None:
+            return self.director.play(scenario, base)
+        task_id = self.play_if_told(base, opaque_id)
+        if task_id is None:
             raise IllegalArgument("no scenario matches: give one as `scenario`")
-        return self.director.play(scenario, base)
+        return task_id
 
-    def play_if_told(self, created: Created) -> str | None:
+    def play_if_told(self, base: Mapping[str, Any], opaque_id: str | None) -> str | None:
         """Create a task with no data of its own if a scenario is for it, and return its id; None if none is.
 
         Raises:
             TaskPluginError: the scenario refuses it, or it could not be stored.
         """
+        created = Created(base["task_type"], base["function_name"], model_id=base.get("model_id"), opaque_id=opaque_id)
         scenario = self.director.taken(created)
-        if scenario is None:
-            return None
-        base = {
-            "task_type": created.task_type,
-            "function_name": created.function_name,
-            "model_id": created.model_id,
-            "is_async": True,
-        }
-        return self.director.play(scenario, base)
+        return None if scenario is None else self.director.play(scenario, base)
 
     def delete_played(self) -> None:
         """Delete every task that was played here, with its model."""

@@ -143,7 +143,7 @@ class States:
         if kept is None:
             return None, State()
         known = self._read.get(namespace)
-        if known is not None and (known[0] is kept or known[0] == kept):
+        if known is not None and known[0] == kept:
             return kept, known[1]
         state = decode(kept.text, State)
         self._read[namespace] = (kept, state)

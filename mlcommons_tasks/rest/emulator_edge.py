@@ -102,7 +102,7 @@ class EmulatorEdge:
     ) -> Iterable[bytes]:
         """Have the application answer, or a fault in its place."""
         try:
-            found = stage.struck(_asked(environ)) if state.faults else None
+            found = stage.struck(_asked(environ), state)
         except TaskPluginError as error:  # whoever answers will find OpenSearch away as well, and say so
             log.warning("what the emulator was told could not be read: %s", error)
             found = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from typing import Any
@@ -12,7 +13,7 @@ from mlcommons_tasks._version import __version__
 from mlcommons_tasks.emulation.audit import audit
 from mlcommons_tasks.emulation.entries import Entry
 from mlcommons_tasks.emulation.har import har
-from mlcommons_tasks.emulation.journal import PARAMETERS, Journal, Wanted, miss, miss_of_fault
+from mlcommons_tasks.emulation.journal import MOST_ENTRIES, PARAMETERS, Journal, Wanted, miss, miss_of_fault
 from mlcommons_tasks.emulation.matching import Created, differences
 from mlcommons_tasks.emulation.shared_journal import SharedJournal
 from mlcommons_tasks.emulation.stage import Stage
@@ -34,9 +35,10 @@ def add_journal_routes(routes: Blueprint, prefix: str, stage: Stage, journal: An
 
     @routes.get(f"{prefix}/requests")
     def find_requests() -> Response:
-        found = journal.find(stage.namespace, _wanted())
-        total = journal.count(stage.namespace, _wanted())
-        return reply({"total": total, "requests": [entry.to_document() for entry in found]})
+        wanted = _wanted()
+        found = journal.find(stage.namespace, dataclasses.replace(wanted, limit=MOST_ENTRIES))
+        newest = found[max(0, len(found) - wanted.limit) :]
+        return reply({"total": len(found), "requests": [entry.to_document() for entry in newest]})
 
     @routes.get(f"{prefix}/requests/_count")
     def count_requests() -> Response:

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
@@ -22,7 +23,7 @@ from mlcommons_tasks.errors import IllegalArgument, TaskPluginError
 from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.journal_edge import BODY, BREAKS_OFF, FAULT, INSTEAD_OF, WITHOUT_BODY
 from mlcommons_tasks.rest.passage import TARGET, BrokenOff
-from mlcommons_tasks.rest.routing import StartResponse, WsgiApp, raw_target
+from mlcommons_tasks.rest.routing import StartResponse, WsgiApp, close_answer, raw_target
 from mlcommons_tasks.wire import media_types
 from mlcommons_tasks.wire.envelope import error_body
 from mlcommons_tasks.wire.parameters import BadParameter, Parameters
@@ -200,7 +201,7 @@ def stale(
             if length > MOST_RESPONSE:
                 break
     except BaseException:
-        _close(real)
+        close_answer(real)
         raise
     status, headers, _ = begun[0]
     answer = None
@@ -210,7 +211,7 @@ def stale(
     if answer is None:
         start_response(status, headers)
         return _Joined(written, pieces, real)
-    _close(real)
+    close_answer(real)
     environ[INSTEAD_OF] = Answer(int(status.split(" ", 1)[0]), tuple(headers), b"".join(written))
     return replay(answer, environ, start_response)
 
@@ -231,7 +232,7 @@ def replay(answer: Answer, environ: dict[str, Any], start_response: StartRespons
     return [] if is_head or not answer.body else [answer.body]
 
 
-class _Passing:
+class _Passing(ABC):
     """An answer on its way; what becomes of each piece is for others to say."""
 
     def __init__(self, app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> None:
@@ -249,9 +250,9 @@ class _Passing:
         write = self._start_response(status, headers, *exc_info)
         return lambda piece: [write(each) for each in self.changed(piece)]
 
+    @abstractmethod
     def changed(self, piece: bytes) -> Iterator[bytes]:
         """Return what is sent in place of a piece."""
-        raise NotImplementedError
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._answer:
@@ -259,7 +260,7 @@ class _Passing:
 
     def close(self) -> None:
         """Be done with it."""
-        _close(self._answer)
+        close_answer(self._answer)
 
 
 class _Truncated(_Passing):
@@ -316,17 +317,11 @@ class _Joined:
 
     def close(self) -> None:
         """Be done with it."""
-        _close(self._answer)
+        close_answer(self._answer)
 
 
 def _nothing() -> None:
     """Nobody records the request."""
-
-
-def _close(answer: Iterable[bytes]) -> None:
-    close = getattr(answer, "close", None)
-    if close is not None:
-        close()
 
 
 def _socket(environ: dict[str, Any]) -> socket.socket | None:

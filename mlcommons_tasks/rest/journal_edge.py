@@ -11,7 +11,7 @@ from typing import Any
 
 from mlcommons_tasks.emulation.entries import MOST_REQUEST, MOST_RESPONSE, Answer, Entry, entry_of
 from mlcommons_tasks.rest.passage import TARGET, headers_of
-from mlcommons_tasks.rest.routing import StartResponse, WsgiApp, raw_target
+from mlcommons_tasks.rest.routing import StartResponse, WsgiApp, close_answer, raw_target
 
 #: What those who answer may say of a request, in its environ: names, and an id.
 FAULT = "mlcommons_tasks.fault"
@@ -212,6 +212,4 @@ class _Recorded:
     def close(self) -> None:
         """Be done with it."""
         self._recording.breaks()
-        close = getattr(self._answer, "close", None)
-        if close is not None:
-            close()
+        close_answer(self._answer)

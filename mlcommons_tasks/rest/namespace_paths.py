@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from mlcommons_tasks.rest.exchange import LONGEST_BODY
 from mlcommons_tasks.rest.passage import HEAD, TARGET
-from mlcommons_tasks.rest.routing import StartResponse, WsgiApp, put_target
+from mlcommons_tasks.rest.routing import StartResponse, WsgiApp, close_answer, put_target
 from mlcommons_tasks.store.names import names_of, renamed
 from mlcommons_tasks.store.upstream import Reply
 from mlcommons_tasks.wire.content_encoding import TooLong, decoded
@@ -107,9 +107,7 @@ def _renaming(
     try:
         pieces.extend(answer)
     finally:
-        close = getattr(answer, "close", None)
-        if close is not None:
-            close()
+        close_answer(answer)
     status, headers = began[0]
     reply = renamed(Reply(int(status.split(" ", 1)[0]), headers, b"".join(pieces)), names)
     kept = [(name, value) for name, value in headers if name.lower() != "content-length"]

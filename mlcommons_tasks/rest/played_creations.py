@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 from urllib.parse import unquote
 
 from flask import Flask, Response, request
 
-from mlcommons_tasks.emulation.matching import Created
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.rest.authorization import DEPLOY, REGISTER, require
@@ -38,26 +36,26 @@ def play_creations(app: Flask, stage: Stage, models: ModelStore, security: Secur
         if not stage.state.scenarios:
             return None
         if _REGISTER.fullmatch(request.path):
-            function_name = _function_name(RestRequest.current())
-            created = Created(TaskType.REGISTER_MODEL.value, function_name, (), None, _opaque_id())
-            return _answer(created, REGISTER, {})
+            return _answer(REGISTER, TaskType.REGISTER_MODEL, _function_name(RestRequest.current()))
         if (found := _DEPLOY.fullmatch(request.path)) is not None:
             model_id = unquote(found[1])
-            created = Created(TaskType.DEPLOY_MODEL.value, _algorithm(models, model_id), (), model_id, _opaque_id())
-            return _answer(created, DEPLOY, {"task_type": created.task_type})
+            return _answer(DEPLOY, TaskType.DEPLOY_MODEL, _algorithm(models, model_id), model_id)
         return None
 
-    def _answer(created: Created, action: str, shown: dict[str, Any]) -> Response | None:
+    def _answer(action: str, task_type: TaskType, function_name: str, model_id: str | None = None) -> Response | None:
         if security is not None and (refusal := require(security, action)) is not None:
             return refusal
-        task_id = stage.play_if_told(created)
+        base = {
+            "task_type": task_type.value,
+            "function_name": function_name,
+            "model_id": model_id,
+            "is_async": True,
+        }
+        task_id = stage.play_if_told(base, request.headers.get("X-Opaque-Id"))
         if task_id is None:
             return None
+        shown = {"task_type": task_type.value} if action == DEPLOY else {}
         return reply({"task_id": task_id, **shown, "status": TaskState.CREATED.value})
-
-
-def _opaque_id() -> str | None:
-    return request.headers.get("X-Opaque-Id")
 
 
 def _function_name(rest: RestRequest) -> str:

@@ -75,6 +75,13 @@ class RawPaths:
             raise ConnectionResetError(errno.ECONNRESET, str(error)) from error  # servers close without an answer
 
 
+def close_answer(answer: Iterable[bytes]) -> None:
+    """Be done with an answer, as servers are: it may hold something."""
+    close = getattr(answer, "close", None)
+    if close is not None:
+        close()
+
+
 def put_target(environ: dict[str, Any], target: str) -> None:
     """Have a request ask for a target: its path as Flask matches it, and the whole in `mlcommons_tasks.target`."""
     path = target.partition("?")[0]

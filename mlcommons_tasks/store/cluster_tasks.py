@@ -22,7 +22,7 @@ from mlcommons_tasks.cluster_task import ClusterTask, Recipe, TaskId
 from mlcommons_tasks.store.batches import Written, raise_failure
 from mlcommons_tasks.store.connection import refused, translated, until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex
-from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX
+from mlcommons_tasks.store.mappings import CLUSTER_TASK_INDEX, hidden_index_body
 from mlcommons_tasks.store.upstream import Reply, Upstream
 from mlcommons_tasks.wire.rendering import render_json
 
@@ -41,7 +41,7 @@ Document = Mapping[str, Any]
 
 
 def cluster_task_index_body() -> dict[str, Any]:
-    """Return the body that creates the index. Wildcards of callers do not reach it: it is hidden."""
+    """Return the body that creates the index."""
     mapping = IndexMapping()
     for name in ("kind", "owner"):
         mapping.field(name, Keyword())
@@ -50,10 +50,7 @@ def cluster_task_index_body() -> dict[str, Any]:
     for name in ("lease_until", "ended"):
         mapping.field(name, Long())
     mapping.field("task", Object(enabled=False))
-    mapping.meta("dynamic", False)
-    mapping.meta("_meta", schema_version=SCHEMA_VERSION)
-    settings = {"number_of_shards": "1", "auto_expand_replicas": "0-1", "hidden": True}
-    return {"settings": {"index": settings}, "mappings": mapping.to_dict()}
+    return hidden_index_body(mapping, SCHEMA_VERSION)
 
 
 def task_document(task: ClusterTask, recipe: Recipe | None = None) -> dict[str, Any]:

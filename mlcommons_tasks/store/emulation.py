@@ -19,7 +19,7 @@ from mlcommons_tasks.errors import IndexNotFound, UpstreamError
 from mlcommons_tasks.store.batches import Written, raise_failure
 from mlcommons_tasks.store.connection import translated
 from mlcommons_tasks.store.documents import CONFLICT, NOT_FOUND, DocumentIndex
-from mlcommons_tasks.store.mappings import EMULATION_INDEX
+from mlcommons_tasks.store.mappings import EMULATION_INDEX, hidden_index_body
 from mlcommons_tasks.store.pruning import delete_some
 from mlcommons_tasks.store.upstream import Upstream
 
@@ -140,14 +140,11 @@ class IndexMemory:
 
 
 def emulation_index_body() -> dict[str, Any]:
-    """Return the body that creates the index. Wildcards of callers do not reach it: it is hidden."""
+    """Return the body that creates the index."""
     mapping = IndexMapping()
     for name in ("kind", "namespace", "name"):
         mapping.field(name, Keyword())
-    mapping.meta("dynamic", False)
-    mapping.meta("_meta", schema_version=1)
-    settings = {"number_of_shards": "1", "auto_expand_replicas": "0-1", "hidden": True}
-    return {"settings": {"index": settings}, "mappings": mapping.to_dict()}
+    return hidden_index_body(mapping, schema_version=1)
 
 
 def drop_indices(client: opensearchpy.OpenSearch, names: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from elasticsearch_dsl import Mapping as IndexMapping
 from mlcommons_tasks.errors import IndexNotFound
 from mlcommons_tasks.store.connection import translated
 from mlcommons_tasks.store.documents import DocumentIndex
-from mlcommons_tasks.store.mappings import JOURNAL_INDEX
+from mlcommons_tasks.store.mappings import JOURNAL_INDEX, hidden_index_body
 from mlcommons_tasks.store.pruning import delete_some
 from mlcommons_tasks.store.upstream import Upstream
 
@@ -76,12 +76,9 @@ class JournalStore:
 
 
 def journal_index_body() -> dict[str, Any]:
-    """Return the body that creates the index. Wildcards of callers do not reach it: it is hidden."""
+    """Return the body that creates the index."""
     mapping = IndexMapping()
     mapping.field("namespace", Keyword())
     for name in ("at", "order"):
         mapping.field(name, Long())
-    mapping.meta("dynamic", False)
-    mapping.meta("_meta", schema_version=1)
-    settings = {"number_of_shards": "1", "auto_expand_replicas": "0-1", "hidden": True}
-    return {"settings": {"index": settings}, "mappings": mapping.to_dict()}
+    return hidden_index_body(mapping, schema_version=1)

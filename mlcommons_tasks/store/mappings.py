@@ -93,6 +93,17 @@ def model_index_body(profile: Profile = CURRENT) -> dict[str, Any]:
     return _index_body(mapping, profile.model_schema, profile.unmapped_model_fields)
 
 
+def hidden_index_body(mapping: Mapping, schema_version: int | None = None) -> dict[str, Any]:
+    """Return the body that creates an index of our own, in which only the fields of `mapping` can be searched.
+
+    Wildcards of callers do not reach it: it is hidden.
+    """
+    mapping.meta("dynamic", False)
+    if schema_version is not None:
+        mapping.meta("_meta", schema_version=schema_version)
+    return {"settings": {"index": {**SETTINGS["index"], "hidden": True}}, "mappings": mapping.to_dict()}
+
+
 def _index_body(mapping: Mapping, schema_version: int | None, without: Iterable[str]) -> dict[str, Any]:
     if schema_version is not None:
         mapping.meta("_meta", schema_version=schema_version)

@@ -22,7 +22,7 @@ from mlcommons_tasks.errors import TaskPluginError, UpstreamError
 from mlcommons_tasks.store.batches import Written
 from mlcommons_tasks.store.connection import SPREAD, translated, until_it_counts
 from mlcommons_tasks.store.documents import CREATE_DEADLINE_S, DocumentIndex
-from mlcommons_tasks.store.mappings import SETTINGS_INDEX
+from mlcommons_tasks.store.mappings import SETTINGS_INDEX, hidden_index_body
 from mlcommons_tasks.store.upstream import Upstream
 from mlcommons_tasks.wire.settings import Settings, Value
 
@@ -46,13 +46,11 @@ class StoredSettings:
 
 
 def settings_index_body() -> dict[str, Any]:
-    """Return the body that creates the index. Wildcards of callers do not reach it: it is hidden."""
+    """Return the body that creates the index."""
     mapping = IndexMapping()
     for name in ("persistent", "transient", "runs"):
         mapping.field(name, Object(enabled=False))
-    mapping.meta("dynamic", False)
-    settings = {"number_of_shards": "1", "auto_expand_replicas": "0-1", "hidden": True}
-    return {"settings": {"index": settings}, "mappings": mapping.to_dict()}
+    return hidden_index_body(mapping)
 
 
 class SettingsStore:
