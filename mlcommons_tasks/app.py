@@ -178,7 +178,7 @@ def _space_app(
     elsewhere = {PROXY, CLUSTER_TASKS, CLUSTER_SETTINGS, PLUGINS}
     refuse_early(app, elsewhere=elsewhere, forwards_unknown=facts.has_ml_commons)
     if stage is not None:
-        play_creations(app, stage, models, security)
+        play_creations(app, stage, models, security, profile)
     handle_failures(app, (lambda: forward(upstream)) if facts.has_ml_commons else None, profile)
     if (ours := own_segments(app.url_map.iter_rules(), PROXY)) is not None:
         app.wsgi_app = Passage(app.wsgi_app, upstream, ours)  # type: ignore[method-assign]

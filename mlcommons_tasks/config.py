@@ -163,11 +163,16 @@ class Settings:
     def _check_emulator(self) -> None:
         if self.emulator is False and (self.emulator_token is not None or self.scenarios is not None):
             raise SettingsError("emulator_token and scenarios are of no use without the emulator")
-        is_own = self.is_own or self.opensearch in (EMBEDDED, MEMORY)
-        if self.emulator and self.emulator_token is None and not (is_own and is_loopback(self.host)):
+        if self.emulator and not self._has_safe_emulator:
             raise SettingsError(
                 "the emulator needs an emulator_token over a given opensearch, and on a host that others reach"
             )
+
+    @property
+    def _has_safe_emulator(self) -> bool:
+        """Whether only this machine reaches an emulator over an OpenSearch of its own, or whoever has the token."""
+        is_own = self.is_own or self.opensearch in (EMBEDDED, MEMORY)
+        return self.emulator_token is not None or (is_own and is_loopback(self.host))
 
     def _check_files(self) -> None:
         if self.password is not None and self.password_file is not None:
@@ -194,8 +199,7 @@ class Settings:
             SettingsError: there are scenarios, and no emulator.
         """
         is_own = self.opensearch in (EMBEDDED, MEMORY)
-        is_safe = self.emulator_token is not None or (is_own and is_loopback(self.host))
-        emulator = is_safe if self.emulator is None else self.emulator
+        emulator = self._has_safe_emulator if self.emulator is None else self.emulator
         if self.scenarios is not None and not emulator:
             raise SettingsError("scenarios need the emulator, and that an emulator_token: others reach this service")
         shares = not is_own or self.workers > 1 or self.data_dir is not None  # which outlives the process

@@ -30,6 +30,7 @@ SETTINGS = {
     "plugins.ml_commons.only_run_on_ml_node": "false",
     "plugins.ml_commons.allow_registering_model_via_url": "true",
 }
+CONFIG = {"model_type": "bert", "embedding_dimension": 384, "framework_type": "sentence_transformers"}
 MODEL = {
     "name": "out-of-reach",
     "version": "1.0.0",
@@ -37,9 +38,15 @@ MODEL = {
     "model_format": "TORCH_SCRIPT",
     "function_name": "TEXT_EMBEDDING",
     "model_content_hash_value": "e13b74006290a9d0f58c1376f9629d4ebc05a0f9385f40db837452b167ae9021",
-    "model_config": {"model_type": "bert", "embedding_dimension": 384, "framework_type": "sentence_transformers"},
+    "model_config": CONFIG,
     "url": "http://127.0.0.1:1/model.zip",
 }
+
+
+def _config(without: str | None = None) -> dict[str, Any]:
+    return {key: value for key, value in CONFIG.items() if key != without}
+
+
 REGISTER, UPLOAD = f"{MODELS}/_register", f"{MODELS}/_upload"
 TRAINED = "<trained>"  #: stands in a path for the KMEANS model that is trained first
 #: Calls that create a task, by name: the path, and the body.
@@ -48,7 +55,14 @@ CREATIONS: Mapping[str, tuple[str, Any]] = {
     "register by the old route": (UPLOAD, MODEL),
     "register without a function": (REGISTER, {k: v for k, v in MODEL.items() if k != "function_name"}),
     "register and deploy": (f"{REGISTER}?deploy=true", MODEL),
+    "register in small letters": (REGISTER, {**MODEL, "function_name": "text_embedding", "model_format": "onnx"}),
+    "register with an access that is not there": (REGISTER, {**MODEL, "access_mode": "none"}),
+    "register a sparse encoder without a config": (
+        REGISTER,
+        {k: v for k, v in {**MODEL, "function_name": "SPARSE_ENCODING"}.items() if k != "model_config"},
+    ),
     "deploy": (f"{MODELS}/{TRAINED}/_deploy", None),
+    "deploy with a body that says nothing": (f"{MODELS}/{TRAINED}/_deploy", {"node_ids": [], "more": {"of": "it"}}),
     "deploy by the old route": (f"{MODELS}/{TRAINED}/_load", None),
 }
 #: Calls that are refused, likewise.
@@ -64,6 +78,29 @@ REFUSALS: Mapping[str, tuple[str, Any]] = {
         f"register without {field}": (REGISTER, {k: v for k, v in MODEL.items() if k != field})
         for field in ("name", "model_format", "model_config")
     },
+    "register with a list for a body": (REGISTER, b"[]"),
+    "register with a name that is null": (REGISTER, {**MODEL, "name": None}),
+    "register with a name that is an object": (REGISTER, {**MODEL, "name": {"first": "out", "last": "of reach"}}),
+    **{
+        f"register with a config without {field}": (REGISTER, {**MODEL, "model_config": _config(without=field)})
+        for field in ("model_type", "embedding_dimension", "framework_type")
+    },
+    "register with a framework that is not there": (
+        REGISTER,
+        {**MODEL, "model_config": {**_config(), "framework_type": "none"}},
+    ),
+    "register for nodes that are no list": (REGISTER, {**MODEL, "model_node_ids": "node"}),
+    "register with a flag that is a number": (REGISTER, {**MODEL, "is_enabled": 1}),
+    "register a sparse encoder without a format": (REGISTER, {"name": "sparse", "function_name": "SPARSE_ENCODING"}),
+    "register a remote model without a connector": (REGISTER, {"name": "remote", "function_name": "REMOTE"}),
+    "register with two mistakes": (REGISTER, {"model_format": "none", "function_name": "none"}),
+    "register and perhaps deploy": (f"{REGISTER}?deploy=perhaps", MODEL),
+    "register with a parameter that is not there": (f"{REGISTER}?deply=true", MODEL),
+    "register with a mistake and such a parameter": (f"{REGISTER}?deply=true", {}),
+    "deploy with a body that is no JSON": (f"{MODELS}/{TRAINED}/_deploy", b"{"),
+    "deploy with a list for a body": (f"{MODELS}/{TRAINED}/_deploy", b"[]"),
+    "deploy to nodes that are no list": (f"{MODELS}/{TRAINED}/_deploy", {"node_ids": "node"}),
+    "deploy with a parameter that is not there": (f"{MODELS}/{TRAINED}/_deploy?node=this", None),
 }
 _TIME = re.compile(r"<(create_time|last_update_time):\d+>")  #: two may be the same millisecond or not
 
@@ -104,7 +141,7 @@ def refused(send: Send, name: str, trained: str) -> dict[str, Any]:
     """Make a call that is refused; return the answer."""
     path, body = REFUSALS[name]
     answer = send("POST", path.replace(TRAINED, trained), body)
-    assert answer.status >= 400, answer.payload
+    assert answer.status >= 400, f"{name}: {answer.payload!r}"
     return {"request": _request(path, body), "answer": _written(answer, _references(body, trained))}
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import click
 
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 FOUND = 1  #: the exit code where a check found something; 2 is that of checks that cannot be made
 MAIN = "main"
-TIMEOUT_S = 30.0
 MOST_FAILURES = 10  #: errors that are shown of a client
+#: What to do about a service that cannot be asked, by what it answers, None for nothing.
+_HINTS: Mapping[int | None, str] = {
+    None: "Is the service there?",
+    401: "Give its --token.",
+    403: "Give its --token.",
+}
 WIDE = 200  #: columns where no terminal says how many there are: a log is searched by line
 
 CHECKS_HELP = """\b
@@ -85,7 +90,7 @@ def audit(
         except ValueError as error:
             raise StartError(f"the service answers with something that is no audit: {error}") from error
         if har_file is not None:
-            archives.append(service.get(namespace, "requests/_har"))
+            archives.append(service.get(namespace, "requests", "_har"))
     if har_file is not None:
         archive = archives[0]
         archive["log"]["entries"] = [entry for each in archives for entry in each["log"]["entries"]]
@@ -115,16 +120,12 @@ class _Service:
     """The control API of a service."""
 
     def __init__(self, url: str, token: str | None, ca_file: Path | None) -> None:
-        from urllib3 import PoolManager, Timeout
-
         from mlcommons_tasks.emulation.credentials import kept_text
 
-        self._url = (url if "://" in url else f"http://{url}").rstrip("/")
-        self.shown = kept_text(self._url)
-        self._headers = {"X-Emulator-Token": token} if token else {}
-        self._pool = PoolManager(
-            timeout=Timeout(TIMEOUT_S), retries=False, ca_certs=str(ca_file) if ca_file is not None else None
-        )
+        self._url = url if "://" in url else f"http://{url}"
+        self.shown = kept_text(self._url.rstrip("/"))
+        self._token = token
+        self._ca_file = str(ca_file) if ca_file is not None else None
 
     def expect(self, namespaces: Iterable[str]) -> None:
         """Go on if there are these namespaces; asking for one that is not there would make it.
@@ -142,31 +143,23 @@ class _Service:
             if namespace not in there:
                 raise StartError(f"{self.shown} has no namespace {namespace}; there are {', '.join(there)}")
 
-    def get(self, namespace: str, what: str) -> Any:
+    def get(self, namespace: str, *path: str) -> Any:
         """Return what the service says of a namespace.
 
         Raises:
             StartError: it says nothing of the kind.
         """
-        from urllib3.exceptions import HTTPError
-
+        from mlcommons_tasks.emulation.credentials import kept_text
         from mlcommons_tasks.errors import StartError
+        from mlcommons_tasks.testing.control import Control, EmulatorError
 
-        path = (
-            f"/_emulator/{what}" if namespace == MAIN else f"/_emulator/in/{quote(namespace, safe='')}/_emulator/{what}"
-        )
+        named = None if namespace == MAIN else namespace
         try:
-            answer = self._pool.request("GET", self._url + path, headers=self._headers)
-            body = answer.json() if answer.status == 200 else None
-        except (HTTPError, OSError) as error:
-            raise StartError(f"{self.shown} cannot be asked: {error}", hint="Is the service there?") from error
-        except ValueError as error:
-            raise StartError(f"{self.shown}{path} answers with no JSON", hint="Is it an emulator?") from error
-        if body is None:
-            said = answer.data.decode("utf-8", "replace")[:500]
-            hint = "Give its --token." if answer.status in (401, 403) else "Is it an emulator, and switched on there?"
-            raise StartError(f"{self.shown}{path} answers {answer.status}: {said}", hint=hint)
-        return body
+            with contextlib.closing(Control(self._url, named, self._token, self._ca_file)) as control:
+                return control.get(*path)
+        except EmulatorError as error:
+            hint = _HINTS.get(error.status, "Is it an emulator, and switched on there?")
+            raise StartError(f"{self.shown} cannot be asked: {kept_text(str(error))}", hint=hint) from error
 
 
 def _print_json(reports: dict[str, Report], found: dict[str, list[Finding]]) -> None:

@@ -86,19 +86,23 @@ class Director:
 
     def taken(self, created: Created) -> Scenario | None:
         """Return the first scenario that matches and has times left, and count that; None if there is none."""
-        if not self._states.get(self._namespace).scenarios:
+        if not self.is_told(created):
             return None
 
         def take(state: State) -> tuple[State, Scenario | None]:
-            for place, known in enumerate(state.scenarios):
-                left = known.scenario.times is None or known.matched < known.scenario.times
-                if left and not differences(known.scenario.match, created):
-                    counted = msgspec.structs.replace(known, matched=known.matched + 1)
-                    scenarios = (*state.scenarios[:place], counted, *state.scenarios[place + 1 :])
-                    return msgspec.structs.replace(state, scenarios=scenarios), known.scenario
-            return state, None
+            place = _place_of(created, state)
+            if place is None:
+                return state, None
+            known = state.scenarios[place]
+            counted = msgspec.structs.replace(known, matched=known.matched + 1)
+            scenarios = (*state.scenarios[:place], counted, *state.scenarios[place + 1 :])
+            return msgspec.structs.replace(state, scenarios=scenarios), known.scenario
 
         return self._states.change(self._namespace, take)
+
+    def is_told(self, created: Created) -> bool:
+        """Say whether a scenario matches and has times left."""
+        return _place_of(created, self._states.get(self._namespace)) is not None
 
     def play(self, scenario: Scenario, base: Mapping[str, Any], train: Train | None = None) -> str:
         """Create a task that plays a scenario and return its id; `train` does its real work, if it has any.
@@ -134,6 +138,15 @@ class Director:
             node_ids=self._node_ids(),
             has_work=has_work,
         )
+
+
+def _place_of(created: Created, state: State) -> int | None:
+    """Return which of the scenarios is the first that matches and has times left."""
+    for place, known in enumerate(state.scenarios):
+        left = known.scenario.times is None or known.matched < known.scenario.times
+        if left and not differences(known.scenario.match, created):
+            return place
+    return None
 
 
 def _with_plays(state: State) -> tuple[State, None]:

@@ -158,22 +158,31 @@ class Stage:
             IllegalArgument: none does.
             TaskPluginError: the scenario refuses it, or it could not be stored.
         """
-        if scenario is not None:
-            return self.director.play(scenario, base)
-        task_id = self.play_if_told(base, opaque_id)
-        if task_id is None:
+        if scenario is None:
+            created = Created(
+                base["task_type"], base["function_name"], model_id=base.get("model_id"), opaque_id=opaque_id
+            )
+            scenario = self.director.taken(created)
+        if scenario is None:
             raise IllegalArgument("no scenario matches: give one as `scenario`")
-        return task_id
+        return self.director.play(scenario, base)
 
-    def play_if_told(self, base: Mapping[str, Any], opaque_id: str | None) -> str | None:
+    def play_if_told(self, created: Created) -> str | None:
         """Create a task with no data of its own if a scenario is for it, and return its id; None if none is.
 
         Raises:
             TaskPluginError: the scenario refuses it, or it could not be stored.
         """
-        created = Created(base["task_type"], base["function_name"], model_id=base.get("model_id"), opaque_id=opaque_id)
         scenario = self.director.taken(created)
-        return None if scenario is None else self.director.play(scenario, base)
+        if scenario is None:
+            return None
+        base = {
+            "task_type": created.task_type,
+            "function_name": created.function_name,
+            "model_id": created.model_id,
+            "is_async": True,
+        }
+        return self.director.play(scenario, base)
 
     def delete_played(self) -> None:
         """Delete every task that was played here, with its model."""

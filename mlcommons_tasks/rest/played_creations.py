@@ -1,6 +1,8 @@
 """The calls that register and deploy models, where a scenario plays the tasks that they create.
 
-Without one they are answered as if this module were not there: what they really do, or refuse, is not emulated.
+Without one they are answered as if this module were not there: what they really do is not emulated. With one a request
+that the plugin cannot read is refused in its words; whether a model, a model group or a connector is there, and what
+the settings allow, is not asked.
 Source: `fixtures/recordings/creations-3.6.0.json`, what the real plugin answers for a model that has to be fetched.
 """
 
@@ -12,6 +14,7 @@ from urllib.parse import unquote
 
 from flask import Flask, Response, request
 
+from mlcommons_tasks.emulation.matching import Created
 from mlcommons_tasks.emulation.stage import Stage
 from mlcommons_tasks.errors import TaskPluginError
 from mlcommons_tasks.rest.authorization import DEPLOY, REGISTER, require
@@ -19,14 +22,15 @@ from mlcommons_tasks.rest.exchange import RestRequest, reply
 from mlcommons_tasks.rest.routing import ML_PREFIX
 from mlcommons_tasks.store.models import ModelStore
 from mlcommons_tasks.store.security import Security
-from mlcommons_tasks.task import FunctionName, TaskState, TaskType
+from mlcommons_tasks.task import TaskState, TaskType
+from mlcommons_tasks.versions import Profile
+from mlcommons_tasks.wire.registration import DEFAULT_FUNCTION, check_deployment, check_registration
 
 _REGISTER = re.compile(rf"{ML_PREFIX}/models/(?:_register|_upload)")
 _DEPLOY = re.compile(rf"{ML_PREFIX}/models/([^/]+)/(?:_deploy|_load)")
-DEFAULT_FUNCTION = FunctionName.TEXT_EMBEDDING.value  #: of a model that is registered without one
 
 
-def play_creations(app: Flask, stage: Stage, models: ModelStore, security: Security | None) -> None:
+def play_creations(app: Flask, stage: Stage, models: ModelStore, security: Security | None, profile: Profile) -> None:
     """Have scenarios play what these calls create; `security` says who may, where accounts are asked for."""
 
     @app.before_request
@@ -36,26 +40,49 @@ def play_creations(app: Flask, stage: Stage, models: ModelStore, security: Secur
         if not stage.state.scenarios:
             return None
         if _REGISTER.fullmatch(request.path):
-            return _answer(REGISTER, TaskType.REGISTER_MODEL, _function_name(RestRequest.current()))
+            return _registered(RestRequest.current())
         if (found := _DEPLOY.fullmatch(request.path)) is not None:
-            model_id = unquote(found[1])
-            return _answer(DEPLOY, TaskType.DEPLOY_MODEL, _algorithm(models, model_id), model_id)
+            return _deployed(RestRequest.current(), unquote(found[1]))
         return None
 
-    def _answer(action: str, task_type: TaskType, function_name: str, model_id: str | None = None) -> Response | None:
+    def _registered(rest: RestRequest) -> Response | None:
+        created = Created(TaskType.REGISTER_MODEL.value, _function_name(rest), opaque_id=_opaque_id())
+        if not stage.director.is_told(created):
+            return None
+        _refuse_unreadable(rest)
+        rest.parameters.boolean("deploy")
+        check_registration(rest.json_body(), profile)
+        rest.finish(authorize=False)
+        return _answer(created, REGISTER)
+
+    def _deployed(rest: RestRequest, model_id: str) -> Response | None:
+        algorithm = _algorithm(models, model_id)
+        created = Created(TaskType.DEPLOY_MODEL.value, algorithm, model_id=model_id, opaque_id=_opaque_id())
+        if not stage.director.is_told(created):
+            return None
+        _refuse_unreadable(rest)
+        check_deployment(rest.json_body())
+        rest.finish("model_id", authorize=False)
+        return _answer(created, DEPLOY)
+
+    def _answer(created: Created, action: str) -> Response | None:
         if security is not None and (refusal := require(security, action)) is not None:
             return refusal
-        base = {
-            "task_type": task_type.value,
-            "function_name": function_name,
-            "model_id": model_id,
-            "is_async": True,
-        }
-        task_id = stage.play_if_told(base, request.headers.get("X-Opaque-Id"))
+        task_id = stage.play_if_told(created)
         if task_id is None:
             return None
-        shown = {"task_type": task_type.value} if action == DEPLOY else {}
+        shown = {"task_type": created.task_type} if action == DEPLOY else {}
         return reply({"task_id": task_id, **shown, "status": TaskState.CREATED.value})
+
+
+def _refuse_unreadable(rest: RestRequest) -> None:
+    """Refuse what OpenSearch refuses of any handler's requests; those that are passed on it refuses itself."""
+    rest.refuse_unreadable()
+    rest.refuse_unsupported_body()
+
+
+def _opaque_id() -> str | None:
+    return request.headers.get("X-Opaque-Id")
 
 
 def _function_name(rest: RestRequest) -> str:

@@ -27,9 +27,14 @@ class EmulatorError(Exception):
 
 
 class Control:
-    """The control API of the service at `url`, in a namespace; None is the main one."""
+    """The control API of the service at `url`, in a namespace; None is the main one.
 
-    def __init__(self, url: str, namespace: str | None = None, token: str | None = None) -> None:
+    `ca_file` has the certificates to trust for an https URL; without it the system's.
+    """
+
+    def __init__(
+        self, url: str, namespace: str | None = None, token: str | None = None, ca_file: str | None = None
+    ) -> None:
         if namespace is not None and not NAME.fullmatch(namespace):
             raise ValueError(f"a namespace's name is of a-z, 0-9, _ and -, 63 at most, not {namespace!r}")
         import urllib3
@@ -39,7 +44,8 @@ class Control:
         self._headers = {TOKEN_HEADER: token} if token else {}
         if namespace is not None:
             self._headers[NAMESPACE_HEADER] = namespace
-        self._pool = urllib3.PoolManager(retries=urllib3.Retry(RETRIES, read=0, redirect=0, status=0, other=0))
+        retries = urllib3.Retry(RETRIES, read=0, redirect=0, status=0, other=0)
+        self._pool = urllib3.PoolManager(retries=retries, ca_certs=ca_file)
 
     @property
     def url(self) -> str:

@@ -12,12 +12,24 @@ import pytest
 
 from mlcommons_tasks.server import RunningService
 from tests.clients import Answer, Client
-from tests.creations_recorder import CREATIONS, RECORDING, REFUSALS, SETTINGS, TRAINED, Send, created, told, train
+from tests.creations_recorder import (
+    CREATIONS,
+    RECORDING,
+    REFUSALS,
+    SETTINGS,
+    TRAINED,
+    Send,
+    created,
+    refused,
+    told,
+    train,
+)
 from tests.services import Service
 
 RECORDED = json.loads(RECORDING.read_text("utf-8"))
 OUT_OF_REACH, NO_DEPLOYMENT = "Connection refused", "Method is not implemented"
 ONE_READ = {"reads": 1}
+OF_A_MISSING_MODEL = {"deploy of a missing model", "load of a missing model"}
 #: The memory's node, and an id as a node of OpenSearch has it.
 MEMORY_NODE, NODE = b"osmem-node", b"memory-node-0123456789"
 #: What the plugin's tasks did, as steps.
@@ -112,19 +124,34 @@ def test_a_preset_ends_as_the_plugin_s_task_did(
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_what_the_plugin_refuses_is_played_all_the_same(send: Send, name: str) -> None:
-    """Known to differ: a scenario that matches is played whatever the body says, and whether or not the model is there.
-
-    A model that was only played is but an id, and can be deployed.
-    """
+def test_what_the_plugin_cannot_read_is_refused_as_by_it(send: Send, name: str) -> None:
+    """And counts as no match. Known to differ: a model that is not there can be deployed, it may have been played."""
     for task_type, steps in STEPS.items():
         have(send, task_type, steps=steps)
+    recorded = RECORDED["refusals"][name]
+
+    if name in OF_A_MISSING_MODEL:
+        answer = send("POST", REFUSALS[name][0], None)
+        assert recorded["answer"]["status"] == 404
+        assert (answer.status, answer.body["status"]) == (200, "CREATED")
+    else:
+        assert text(refused(send, name, train(send))) == text(recorded)
+        known = send("GET", "/_emulator/scenarios", None).body["scenarios"]
+        assert [scenario["matched"] for scenario in known] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["register without name", "deploy with a body that is no JSON"])
+def test_what_no_scenario_is_for_is_not_looked_at(send: Send, name: str) -> None:
+    """It is answered as if there were none."""
     path, body = REFUSALS[name]
+    target = path.replace(TRAINED, "any")
+    without = send("POST", target, body)
+    have(send, "BATCH_INGEST", preset="fails")
 
-    answer = send("POST", path.replace(TRAINED, train(send)), body)
+    answer = send("POST", target, body)
 
-    assert RECORDED["refusals"][name]["answer"]["status"] in (400, 404)
-    assert (answer.status, answer.body["status"]) == (200, "CREATED")
+    assert (answer.status, answer.payload) == (without.status, without.payload)
+    assert answer.body["error"] != RECORDED["refusals"][name]["answer"]["body"]["error"]
 
 
 def test_the_recorder_leaves_the_settings_as_they_were(service_url: str) -> None:
