@@ -40,7 +40,7 @@ _SUSPECT = (
     b"secret",
     b"token",
     b"credential",
-    b"key",
+    *(before + b"key" for before in (b"_", b"-", b"api", b"access", b"private")),  # as in _WORDS and _NAMES
     b"pwd",
     b"auth",
     b"basic",
@@ -51,6 +51,7 @@ _SUSPECT = (
 )
 _WITH_URL = frozenset({"referer", "location", "origin"})
 _LONGEST_ACCOUNT = 1024
+_LONGEST_CUT = _LONGEST_ACCOUNT * 4 + 256  #: bytes of an account, in whatever characters, and of what is before it
 
 _BASIC = re.compile(r"\b(Basic(?:\s|%20|\+)+)([A-Za-z0-9+/_-]{2,}(?:=|%3D){0,2})", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer(?:\s|%20|\+)+)[A-Za-z0-9._~+/%-]+=*", re.IGNORECASE)
@@ -126,8 +127,8 @@ def kept_target(target: str) -> str:
 def kept_body(body: bytes, content_type: str = "", *, is_cut: bool = False) -> bytes:
     """Return a body, or the beginning of one that `is_cut`, without the values of secret fields at any depth."""
     lower = body.lower()
-    if not any(mark in lower for mark in _SUSPECT) and not is_cut:
-        return body
+    if not any(mark in lower for mark in _SUSPECT):
+        return body[:-_LONGEST_CUT] + _without_cut_account(body[-_LONGEST_CUT:]) if is_cut else body
     kind = content_type.partition(";")[0].strip().lower()
     if kind.endswith(("cbor", "smile", "yaml")):
         return HIDDEN.encode() if _SECRET.search(body.decode("latin-1")) else body
@@ -143,6 +144,10 @@ def kept_body(body: bytes, content_type: str = "", *, is_cut: bool = False) -> b
         if kind and not kind.endswith("json"):
             text = _LOOSE.sub(lambda found: found[1] + found[2] + HIDDEN if is_secret(found[1]) else found[0], text)
     return kept_text(text).encode("utf-8", "surrogateescape")
+
+
+def _without_cut_account(end: bytes) -> bytes:
+    return _CUT.sub(rf"\1{HIDDEN}", end.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _kept_parameters(query: str) -> str:

@@ -217,3 +217,16 @@ def test_urls_in_headers_and_paths_are_looked_into() -> None:
 
     assert "s3cret" not in referer + kept_target("/x;token=s3cret/y")
     assert "b=1" in referer
+
+
+@pytest.mark.parametrize("before", ["", "x" * 9_000, "\N{SNOWMAN}" * 3_000])
+@pytest.mark.parametrize("cut", ["http://me", "https://me:hunter2", "Basic bWU6aHVud", "see http:\\/\\/me"])
+def test_the_beginning_of_an_account_at_the_end_of_a_long_body(before: str, cut: str) -> None:
+    """What was cut off may have been an account, however much there is before it and whatever it is."""
+    body = f'{{"text":"{before} {cut}'.encode()
+
+    kept = kept_body(body, "application/json", is_cut=True).decode()
+
+    assert kept.startswith(f'{{"text":"{before} ')
+    assert kept.endswith("***")
+    assert "me" not in kept.removeprefix('{"text":"' + before)
