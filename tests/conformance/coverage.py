@@ -113,7 +113,8 @@ ROUTES = (
 )
 LINES_BELOW = (
     f"| `POST {ML}/models/_register`, `{ML}/models/<id>/_deploy` | played | | | only where a scenario matches, with the"
-    " plugin's answers as in `fixtures/recordings/creations-3.6.0.json`; what the plugin refuses is played too;"
+    " plugin's answers and refusals as in `fixtures/recordings/creations-3.6.0.json`; whether the model is there, and"
+    " what the settings allow, is not asked;"
     " `tests/integration/test_creations_recording.py`, `tests/integration/test_played_creations.py` |",
     "| `/_emulator/…` | ours | | | every call by a described and by a broken request,"
     " `tests/fuzz/test_emulator_calls.py`; every command of [docs/emulator.md](docs/emulator.md), on one worker and on"
