@@ -140,6 +140,11 @@ def play(case: Case, base_url: str) -> list[Reply]:
     return replies
 
 
+def _is_there(came: _Raw, until: Mapping[str, Any]) -> bool:
+    value = select(came.parsed(), until["path"])
+    return value in until["in"] if "in" in until else value not in until["not_in"]
+
+
 def _play(case: Case, step: Step, base_url: str, saved: dict[str, str], references: References) -> _Raw:
     path = fill(step.path, saved)
     body = None if step.body is None else _filled(step.body, saved)
@@ -149,7 +154,7 @@ def _play(case: Case, step: Step, base_url: str, saved: dict[str, str], referenc
             came = send(base_url, step.method, path, step.headers, body, step.headers_compared)
         except (OSError, http.client.HTTPException) as error:
             raise UnplayableError(f"{case.id}: {step.request:.200}: no reply: {error!r}") from error
-        if step.until is None or select(came.parsed(), step.until["path"]) in step.until["in"]:
+        if step.until is None or _is_there(came, step.until):
             break
         if time.monotonic() > deadline:
             raise UnplayableError(

@@ -211,7 +211,7 @@ def test_a_reset_ends_what_is_under_way(main: Stand) -> None:
     assert [main.state(task_id) for task_id in (real, played)] == ["404", "404"]
     later = main.train(body=long_body(30_000))  # ends after what was under way could
     assert main.ended(later)["state"] == "COMPLETED"
-    assert main.states() == {later: "COMPLETED"}
+    wait_until(lambda: main.states() == {later: "COMPLETED"}, what="a search that shows it alone, and ended")
     assert set(model_ids(main)) - others == {main.task(later)["model_id"]}
     main.reset()
 
