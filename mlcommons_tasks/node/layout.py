@@ -23,7 +23,9 @@ NODE_NAME = "mlcommons-tasks-node"
 _ROLES = ("cluster_manager", "data", "ingest", "remote_cluster_client")  # what a node without node.roles has
 
 ML_COMMONS = "opensearch-ml-plugin"
-_FLAT_HEAP = "512m"
+#: At most, it grows as needed. OpenSearch counts what is not collected yet as used and refuses all from 95 % on, so
+#: that 512m, which live data and garbage together came near, gave 429 now and then.
+_FLAT_HEAP = "1g"
 _CLASSIC_HEAP = "1g"
 
 _LOG4J = """\
