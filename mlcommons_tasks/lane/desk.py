@@ -10,12 +10,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 from mlcommons_tasks.lane.answers import Answers
 from mlcommons_tasks.lane.link import Answer, Link
 from mlcommons_tasks.lane.links import Links, Loop, Place
 from mlcommons_tasks.lane.plain import Plain, Poll, Search
-from mlcommons_tasks.store.mappings import TASK_INDEX
+from mlcommons_tasks.store.mappings import SAME_COPY, TASK_INDEX
 from mlcommons_tasks.wire.rendering import render_json
 
 POLL_LINKS = 1
@@ -24,6 +25,7 @@ MOST_IDS = 256  #: of one read
 SLOW_POLL_S = 0.5  #: a read that takes longer is left to the usual way
 SLOW_SEARCH_S = 2.0
 PAUSE_S = 2.0  #: how long all go the usual way after that
+_WHERE = urlencode(SAME_COPY)
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +100,9 @@ class Desk:
             task_ids = list(dict.fromkeys(poll.task_id for _, poll in polls))
             errand = _Errand(self._for_polls, free[1], self._loop.now + SLOW_POLL_S, polls, task_ids)
             if len(task_ids) == 1:
-                self._send(free[0], errand, "GET", f"/{TASK_INDEX}/_source/{task_ids[0]}", None)
+                self._send(free[0], errand, "GET", f"/{TASK_INDEX}/_source/{task_ids[0]}?{_WHERE}", None)
             else:
-                self._send(free[0], errand, "POST", f"/{TASK_INDEX}/_mget", render_json({"ids": task_ids}))
+                self._send(free[0], errand, "POST", f"/{TASK_INDEX}/_mget?{_WHERE}", render_json({"ids": task_ids}))
         if self._waiting and not any(errand.polls for errand in self._under_way.values()):
             self._decline_waiting()  # nobody will come back for them
 

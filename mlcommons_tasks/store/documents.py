@@ -20,6 +20,7 @@ from mlcommons_tasks.errors import IndexNotFound, StoreUnavailable, TaskPluginEr
 from mlcommons_tasks.store.batches import MOST, Batches, Create, Replace, Update, Written, raise_failure
 from mlcommons_tasks.store.connection import is_not_recovered, refused, translated, until_it_counts
 from mlcommons_tasks.store.index_upgrade import IndexUpgrade
+from mlcommons_tasks.store.mappings import SAME_COPY
 from mlcommons_tasks.store.names import renamed
 from mlcommons_tasks.store.upstream import Reply, Upstream
 
@@ -193,7 +194,7 @@ class DocumentIndex:
         try:
             with translated():
                 body = {"ids": wanted}
-                found = self._client.mget(index=self.name, body=body, params={"_source": fields})["docs"]
+                found = self._client.mget(index=self.name, body=body, params={"_source": fields, **SAME_COPY})["docs"]
         except IndexNotFound:
             self.make_sure_it_is_missing()
             return dict.fromkeys(wanted)
@@ -254,8 +255,8 @@ class DocumentIndex:
         Raises:
             StoreUnavailable, UpstreamError: it could not be read.
         """
-        query = "?" + urlencode({"_source_excludes": ",".join(excludes)}) if excludes else ""
-        target = f"/_source/{quote(document_id, safe='')}{query}"
+        query = {"_source_excludes": ",".join(excludes)} if excludes else {}
+        target = f"/_source/{quote(document_id, safe='')}?{urlencode({**query, **SAME_COPY})}"
         reply = self._request("GET", target)
         if reply.status == 404 and NO_INDEX in reply.payload and self.exists():
             reply = self._request("GET", target)  # it was not known yet
@@ -332,7 +333,7 @@ class DocumentIndex:
             IndexNotFound, UpstreamError: it is not there, status 404; or it could not be read.
         """
         with translated():
-            found = self._client.get(index=self.name, id=document_id)
+            found = self._client.get(index=self.name, id=document_id, params=SAME_COPY)
         return found["_source"], Written.of(found)
 
 

@@ -34,6 +34,9 @@ SETTINGS_INDEX = ".mlcommons-tasks-settings"  #: likewise
 EMULATION_INDEX = ".mlcommons-tasks-emulation"  #: likewise
 JOURNAL_INDEX = ".mlcommons-tasks-journal"  #: likewise
 SETTINGS = {"index": {"number_of_shards": "1", "auto_expand_replicas": "0-1"}}
+#: Of a read by id: whoever asks, the same copy answers, or a task seen COMPLETED on the first could be RUNNING again on
+#: the second, which a write reaches later. Any name does; `_primary_first` came with OpenSearch 2.8.
+SAME_COPY = {"preference": "mlcommons_tasks"}
 
 
 class FlatObject(Field):  # type: ignore[misc]  # elasticsearch_dsl has no types for its fields

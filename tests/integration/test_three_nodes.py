@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.embedded
 SERVICES = 3
 MANY = 100
 ITERATIONS = 1000  #: a twentieth of a second
+POLLS = 1000
 TRAININGS = "/_tasks?actions=*ml/train*&group_by=none"
 
 
@@ -96,6 +100,33 @@ def test_one_life_through_all_services(together: Together) -> None:
     assert two.ok("DELETE", f"{TASKS}/{task_id}")["result"] == "deleted"
     assert [client.send("GET", f"{TASKS}/{task_id}").status for client in together.each] == [404] * SERVICES
     assert task_id not in three.states()
+
+
+@pytest.mark.parametrize("way", ["", "?pretty"], ids=["fast lane", "usual way"])
+def test_no_poll_is_behind_an_earlier_one(together: Together, way: str) -> None:
+    """A write reaches one node's copy before the other's: whichever service is asked, what was seen stays seen."""
+    task_id = together.client.train_async(crowds.inline(1))
+    ended = together.client.ended(task_id)
+    document = f"/{TASK_INDEX}/_doc/{task_id}?refresh=true"
+    polled = threading.Event()
+    written = [ended["last_update_time"]]
+
+    def write() -> None:
+        nodes = together.cluster.client()
+        while not polled.is_set():
+            nodes.ok("PUT", document, {**ended, "last_update_time": written[-1] + 1})
+            written.append(written[-1] + 1)
+
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(write)
+        try:
+            polls = itertools.islice(itertools.cycle(together.each), POLLS)
+            seen = [client.ok("GET", f"{TASKS}/{task_id}{way}")["last_update_time"] for client in polls]
+        finally:
+            polled.set()
+        writing.result()
+    assert seen == sorted(seen)
+    assert len(set(seen)) > POLLS / 100
 
 
 def test_a_training_is_cancelled_through_the_balancer(together: Together) -> None:

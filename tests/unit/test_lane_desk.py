@@ -126,7 +126,7 @@ def test_polls_of_one_turn_share_a_read_begun_after_them(desk: Desk, loop: Loop,
     assert desk.take(3, poll("a")) == len(poll("a"))
     desk.turn_ends()
     asked = upstream.asked()
-    assert asked.startswith(b"POST /prefix/.plugins-ml-task/_mget HTTP/1.1\r\n")
+    assert asked.startswith(b"POST /prefix/.plugins-ml-task/_mget?preference=mlcommons_tasks HTTP/1.1\r\n")
     assert asked.endswith(b'{"ids":["a","b"]}')
     desk.take(4, poll("a"))
     desk.turn_ends()
@@ -136,7 +136,8 @@ def test_polls_of_one_turn_share_a_read_begun_after_them(desk: Desk, loop: Loop,
     assert all(reply.endswith(b'{"state":"RUNNING","is_async":false}') for _, reply in loop.answered)
 
     desk.turn_ends()
-    assert upstream.asked().startswith(b"GET /prefix/.plugins-ml-task/_source/a HTTP/1.1\r\n")
+    asked = upstream.asked()
+    assert asked.startswith(b"GET /prefix/.plugins-ml-task/_source/a?preference=mlcommons_tasks HTTP/1.1\r\n")
     upstream.say(SOURCE)
     hear(loop)
     assert [caller for caller, _ in loop.answered] == [1, 2, 3, 4]
@@ -153,7 +154,7 @@ def test_a_read_has_so_many_tasks_at_most(desk: Desk, loop: Loop, upstream: Upst
     hear(loop)
     assert loop.declined == list(range(MOST_IDS))
     desk.turn_ends()
-    assert upstream.asked().startswith(b"GET /prefix/.plugins-ml-task/_source/256 ")
+    assert upstream.asked().startswith(b"GET /prefix/.plugins-ml-task/_source/256?")
 
 
 @pytest.mark.parametrize("status", [b"404 Not Found", b"503 Service Unavailable", b"429 Too Many Requests"])
