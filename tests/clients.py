@@ -125,12 +125,11 @@ def query_body(index: str, fields: list[str], size: int, *, centroids: int = 3, 
 def long_body(iterations: int) -> dict[str, Any]:
     """Return a training that takes its iterations to the last: some 10,000 of them a second.
 
-    Lloyd's algorithm by the L1 distance, but with means, may go round in circles; on these rows it does so from any
-    start that was tried.
+    Lloyd's algorithm by the L1 distance, but with means, may go round in circles; on these rows it did so from each of
+    355,000 starts. On most it comes to rest from one start in a thousand or so, and the training ends at once.
     """
-    dice = random.Random(171)
+    dice = random.Random(10934)
     count, names = 24, "abcde"
-    assert [dice.choice((12, 16, 20, 24)), dice.choice((4, 5, 6)), dice.choice((24, 18, 48, 12))] == [24, 5, 24]
     rows = [[round(dice.expovariate(1) ** 2 * dice.choice((-1, 1)), 1) for _ in names] for _ in range(count)]
     return {
         "parameters": {"centroids": count, "iterations": iterations, "distance_type": "L1"},
