@@ -25,8 +25,7 @@ _ROLES = ("cluster_manager", "data", "ingest", "remote_cluster_client")  # what 
 ML_COMMONS = "opensearch-ml-plugin"
 #: At most, it grows as needed. OpenSearch counts what is not collected yet as used and refuses all from 95 % on, so
 #: that 512m, which live data and garbage together came near, gave 429 now and then.
-_FLAT_HEAP = "1g"
-_CLASSIC_HEAP = "1g"
+_HEAP = "1g"
 
 _LOG4J = """\
 status = error
@@ -123,7 +122,7 @@ def _flat_command(
     }
     _write(home, settings)
     return [
-        *_java(distribution, home, heap or _FLAT_HEAP, jvm_flags),
+        *_java(distribution, home, heap, jvm_flags),
         "org.codelibs.opensearch.runner.OpenSearchRunner",
         *("-basePath", str(home.path)),
         *("-confPath", str(home.config)),
@@ -173,15 +172,15 @@ def _classic_command(
         jvm_flags = [*jvm_flags, "-Djava.security.manager=allow"]
     properties = [f"-Dopensearch.path.home={home.path}", f"-Dopensearch.path.conf={home.config}"]
     return [
-        *_java(distribution, home, heap or _CLASSIC_HEAP, [*jvm_flags, *properties]),
+        *_java(distribution, home, heap, [*jvm_flags, *properties]),
         "org.opensearch.bootstrap.OpenSearch",
     ]
 
 
-def _java(distribution: Distribution, home: Home, heap: str, jvm_flags: list[str]) -> list[str]:
+def _java(distribution: Distribution, home: Home, heap: str | None, jvm_flags: list[str]) -> list[str]:
     return [
         str(distribution.java),
-        f"-Xmx{heap}",
+        f"-Xmx{heap or _HEAP}",
         *jvm_flags,
         f"-XX:ErrorFile={home.logs}/java_error.log",
         f"-Djava.io.tmpdir={home.tmp}",

@@ -109,13 +109,11 @@ def test_no_poll_is_behind_an_earlier_one(together: Together, way: str) -> None:
     ended = together.client.ended(task_id)
     document = f"/{TASK_INDEX}/_doc/{task_id}?refresh=true"
     polled = threading.Event()
-    written = [ended["last_update_time"]]
 
     def write() -> None:
         nodes = together.cluster.client()
-        while not polled.is_set():
-            nodes.ok("PUT", document, {**ended, "last_update_time": written[-1] + 1})
-            written.append(written[-1] + 1)
+        for millis in itertools.takewhile(lambda _: not polled.is_set(), itertools.count(ended["last_update_time"])):
+            nodes.ok("PUT", document, {**ended, "last_update_time": millis})
 
     with ThreadPoolExecutor() as pool:
         writing = pool.submit(write)
